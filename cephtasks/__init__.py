@@ -1,0 +1,1 @@
+"""cephtasks: an edit in Ceph's source, running on every node of a lab cluster."""

@@ -1,0 +1,114 @@
+"""Errors: what can go wrong, each named for the fact and telling what to type next.
+
+    invoke.Exit
+     └─ CephtasksError                exit 1: something failed
+         ├─ UsageError                exit 2: a setting or an argument is wrong, nothing was started
+         │   ├─ SettingsInvalid
+         │   ├─ EnvFileNotFound
+         │   └─ ReferenceInvalid
+         ├─ Interrupted               exit 130: the user pressed Ctrl-C
+         ├─ EngineUnreachable
+         ├─ EngineRefused
+         ├─ ImageNotFound
+         ├─ PullFailed
+         ├─ ContainerFailed
+         ├─ TreeInvalid
+         ├─ TreeChanged
+         ├─ StoreFailed
+         ├─ BlobDamaged
+         └─ ImageNotPacked
+
+Tasks raise these and nothing else; Invoke prints one without a traceback because it is an `Exit`.
+"""
+
+from collections.abc import Sequence
+
+from invoke.exceptions import Exit
+
+
+class CephtasksError(Exit):
+    """A failure in one line (what, where) with a hint of what to type next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.fact = message
+        self.hint = hint
+        super().__init__(self._text([message], hint), code=self.exit_code)
+
+    @staticmethod
+    def _text(facts: Sequence[str], hint: str) -> str:
+        lines = [f"error: {fact}" for fact in facts]
+        return "\n".join([*lines, f"hint: {hint}"] if hint else lines)
+
+    def __str__(self) -> str:
+        return self.message or ""
+
+
+class UsageError(CephtasksError):
+    """A setting or an argument is wrong; found before anything was started or changed."""
+
+    exit_code = 2
+
+
+class SettingsInvalid(UsageError):
+    """One or more settings are wrong; every fault has its own line."""
+
+    def __init__(self, faults: Sequence[str], hint: str) -> None:
+        super().__init__(faults[0], hint)
+        self.faults = tuple(faults)
+        self.message = self._text(faults, hint)
+
+
+class EnvFileNotFound(UsageError):
+    """The `.env` file that was named does not exist or cannot be read."""
+
+
+class ReferenceInvalid(UsageError):
+    """A string is not a reference by distribution's grammar."""
+
+
+class Interrupted(CephtasksError):
+    """The user pressed Ctrl-C; the same command can be typed again."""
+
+    exit_code = 130
+
+
+class EngineUnreachable(CephtasksError):
+    """No Docker engine answers."""
+
+
+class EngineRefused(CephtasksError):
+    """The Docker engine answered with an error."""
+
+
+class ImageNotFound(CephtasksError):
+    """The engine has no image of that name."""
+
+
+class PullFailed(CephtasksError):
+    """An image could not be pulled."""
+
+
+class ContainerFailed(CephtasksError):
+    """A container could not be started or did not end well."""
+
+
+class TreeInvalid(CephtasksError):
+    """A file tree is missing, empty, or holds what no image can carry."""
+
+
+class TreeChanged(CephtasksError):
+    """A file changed while it was being read."""
+
+
+class StoreFailed(CephtasksError):
+    """The store on disk could not be read or written."""
+
+
+class BlobDamaged(CephtasksError):
+    """A blob's bytes are not those its digest promises."""
+
+
+class ImageNotPacked(CephtasksError):
+    """The store holds no image of that name."""

@@ -1,0 +1,133 @@
+"""References: read and write `registry/repository:tag@digest` by distribution's grammar."""
+
+import re
+from dataclasses import dataclass, replace
+
+from cephtasks.errors import ReferenceInvalid
+
+DOCKER_HUB = "docker.io"
+DEFAULT_TAG = "latest"
+_NAME_MAX = 255
+
+# The grammar of https://github.com/distribution/reference (regexp.go), written again from its EBNF.
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DOMAIN_PART = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_DOMAIN = rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_TAG = r"\w[\w.-]{0,127}"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+_REFERENCE = re.compile(
+    rf"(?:(?P<registry>{_DOMAIN})/)?(?P<repository>{_COMPONENT}(?:/{_COMPONENT})*)"
+    rf"(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?",
+    re.ASCII,
+)
+_TAG_ONLY = re.compile(_TAG, re.ASCII)
+_REPOSITORY_ONLY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_REGISTRY_ONLY = re.compile(_DOMAIN, re.ASCII)
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The name of an image: registry host, repository, and a tag, a digest, or both."""
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}{tag}{digest}"
+
+    @property
+    def name(self) -> str:
+        """`registry/repository`, without tag and digest."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def familiar(self) -> str:
+        """The short form that Docker shows: without `docker.io/` and `library/`."""
+        if self.registry != DOCKER_HUB:
+            return str(self)
+        return str(self).removeprefix(f"{DOCKER_HUB}/").removeprefix("library/")
+
+    @property
+    def target(self) -> str:
+        """What a registry's manifest URL ends in: the digest where there is one, else the tag."""
+        return self.digest or self.tag or DEFAULT_TAG
+
+    def with_digest(self, digest: str) -> "Reference":
+        """The same repository, named by digest alone."""
+        return replace(self, tag=None, digest=digest)
+
+
+def parse(text: str) -> Reference:
+    """Read a reference as Docker does: Docker Hub, `library/` and `latest` are filled in.
+
+    Raises ReferenceInvalid for anything outside the grammar of distribution/reference.
+    """
+    registry, remainder = _split_registry(text)
+    match = _REFERENCE.fullmatch(f"{registry}/{remainder}")
+    if match is None or len(f"{registry}/{match['repository']}") > _NAME_MAX:
+        raise ReferenceInvalid(f"{text!r} is not an image reference{_why(text)}", _EXAMPLE)
+    repository = match["repository"]
+    if registry == DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    digest = match["digest"]
+    if digest and not _SHA256.fullmatch(digest):
+        raise ReferenceInvalid(f"{text!r} has a digest that is not sha256", _EXAMPLE)
+    return Reference(registry, repository, match["tag"] or (None if digest else DEFAULT_TAG), digest)
+
+
+def is_registry(text: str) -> bool:
+    """Whether the text is a registry's `host[:port]`."""
+    return _REGISTRY_ONLY.fullmatch(text) is not None
+
+
+def is_repository(text: str) -> bool:
+    """Whether the text is a repository's path, without registry and tag."""
+    return _REPOSITORY_ONLY.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Whether the text is a legal tag."""
+    return _TAG_ONLY.fullmatch(text) is not None
+
+
+def legal_tag(text: str) -> str:
+    """The nearest legal tag: other characters become `-`, at most 128 of them."""
+    return re.sub(r"[^\w.-]", "-", text, flags=re.ASCII).lstrip(".-")[:128] or DEFAULT_TAG
+
+
+def legal_repository(text: str) -> str:
+    """The nearest legal repository path: lower case, other characters become `-`."""
+    components = (re.sub(r"[^a-z0-9]+", _separator, part).strip("._-") for part in text.lower().split("/"))
+    return "/".join(component for component in components if component)
+
+
+def _separator(match: re.Match[str]) -> str:
+    return match[0] if re.fullmatch(r"\.|_|__|-+", match[0]) else "-"
+
+
+def _split_registry(text: str) -> tuple[str, str]:
+    """Docker's rule: the first part is a host if it has a dot, a colon or a capital, or is localhost."""
+    first, slash, remainder = text.partition("/")
+    if slash and (first == "localhost" or re.search(r"[.:A-Z]", first)):
+        return (DOCKER_HUB if first == "index.docker.io" else first), remainder
+    return DOCKER_HUB, text
+
+
+def _why(text: str) -> str:
+    if not text:
+        return ": it is empty"
+    if "://" in text:
+        return ": leave the scheme out"
+    if re.search(r"\s", text):
+        return ": it has white space"
+    if re.search(r"[A-Z]", _split_registry(text)[1].partition(":")[0]):
+        return ": a repository has no capital letters"
+    return ""
+
+
+_EXAMPLE = "write [registry[:port]/]repository[:tag][@sha256:…], as localhost:5000/ceph/daemon:latest"
