@@ -5,7 +5,10 @@
          ├─ UsageError                exit 2: a setting or an argument is wrong, nothing was started
          │   ├─ SettingsInvalid
          │   ├─ EnvFileNotFound
-         │   └─ ReferenceInvalid
+         │   ├─ ReferenceInvalid
+         │   ├─ SourceNotFolder
+         │   ├─ GitUrlInvalid
+         │   └─ BuildArgumentInvalid
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
          ├─ EngineUnreachable
          ├─ EngineRefused
@@ -16,7 +19,14 @@
          ├─ TreeChanged
          ├─ StoreFailed
          ├─ BlobDamaged
-         └─ ImageNotPacked
+         ├─ ImageNotPacked
+         ├─ GitMissing
+         ├─ GitFailed
+         ├─ CloneFailed
+         ├─ RefUnknown
+         ├─ SourceDirty
+         ├─ CompileFailed
+         └─ InstallTreeEmpty
 
 Tasks raise these and nothing else; Invoke prints one without a traceback because it is an `Exit`.
 """
@@ -68,6 +78,18 @@ class ReferenceInvalid(UsageError):
     """A string is not a reference by distribution's grammar."""
 
 
+class SourceNotFolder(UsageError):
+    """SOURCE_DIR names something that is not a folder."""
+
+
+class GitUrlInvalid(UsageError):
+    """GIT_URL cannot be used as it is written."""
+
+
+class BuildArgumentInvalid(UsageError):
+    """BUILD_COMMAND or an `--env` is not written as it must be."""
+
+
 class Interrupted(CephtasksError):
     """The user pressed Ctrl-C; the same command can be typed again."""
 
@@ -112,3 +134,31 @@ class BlobDamaged(CephtasksError):
 
 class ImageNotPacked(CephtasksError):
     """The store holds no image of that name."""
+
+
+class GitMissing(CephtasksError):
+    """There is no git command on this host."""
+
+
+class GitFailed(CephtasksError):
+    """A git command failed in the source tree."""
+
+
+class CloneFailed(CephtasksError):
+    """The source could not be cloned; nothing half is left."""
+
+
+class RefUnknown(CephtasksError):
+    """Neither the source tree nor its remote knows the commit, tag or branch."""
+
+
+class SourceDirty(CephtasksError):
+    """A switch was refused because it would lose work."""
+
+
+class CompileFailed(CephtasksError):
+    """The build command did not end well in the builder image."""
+
+
+class InstallTreeEmpty(CephtasksError):
+    """The build command ended well but installed nothing."""
