@@ -1,0 +1,67 @@
+"""Archives: read what `docker save` writes, write what `docker load` reads.
+
+Format: image-spec of Docker v1.2 (manifest.json, one JSON config, layer tars).
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import IO
+
+from cephtasks.oci import Image, digest_of
+
+_CHUNK = 1 << 20
+_BLOCK = tarfile.BLOCKSIZE
+
+
+def members(archive: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The content of every file of an archive, in turn; what is what, its digest tells."""
+    with tarfile.open(fileobj=archive, mode="r|") as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isreg() and member.size else None
+            if content is not None:
+                yield content
+
+
+def loadable(
+    image: Image, name: str, present: Container[str], open_blob: Callable[[str], IO[bytes]]
+) -> Iterator[bytes]:
+    """An archive with the image under a name, in chunks, without the layers whose diff id is present.
+
+    An engine looks a layer up by its chain id before it opens the file, so files of layers that it
+    has may be missing (moby, image/tarexport/load.go).
+    """
+    config_name = f"{image.id.removeprefix('sha256:')}.json"
+    paths = [f"{layer.diff_id.removeprefix('sha256:')}.tar" for layer in image.layers]
+    manifest = [{"Config": config_name, "RepoTags": [name], "Layers": paths}]
+    yield from _file(config_name, io.BytesIO(image.config), len(image.config))
+    written = set()
+    for layer, path in zip(image.layers, paths, strict=True):
+        if layer.diff_id in present or path in written:
+            continue
+        written.add(path)
+        with open_blob(layer.blob.digest) as blob:
+            yield from _file(path, blob, layer.blob.size)
+    encoded = json.dumps(manifest).encode()
+    yield from _file("manifest.json", io.BytesIO(encoded), len(encoded))
+    yield bytes(2 * _BLOCK)
+
+
+def is_document(start: bytes) -> bool:
+    """Whether a member that starts so is JSON rather than a layer."""
+    return start[:1] in (b"{", b"[")
+
+
+def config_of(documents: Iterable[bytes], image_id: str) -> bytes | None:
+    """The config among an archive's documents: the one whose digest is the image id."""
+    return next((document for document in documents if digest_of(document) == image_id), None)
+
+
+def _file(name: str, content: IO[bytes], size: int) -> Iterator[bytes]:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    yield member.tobuf()
+    while chunk := content.read(_CHUNK):
+        yield chunk
+    yield bytes(-size % _BLOCK)

@@ -1,0 +1,219 @@
+"""Trees: index the files of a folder, of a layer, or of a stack of layers."""
+
+import hashlib
+import os
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from cephtasks.errors import TreeInvalid
+
+WHITEOUT_PREFIX = ".wh."
+OPAQUE_MARKER = ".wh..wh..opq"
+_CHUNK = 1 << 20
+_MOST_LINKS = 40  # Linux gives up on a path after as many symlinks (ELOOP)
+
+
+class Kind(StrEnum):
+    """What an entry is; the last two occur in layers only (image-spec, layer.md, Whiteouts)."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    SPECIAL = "special"
+    WHITEOUT = "whiteout"
+    OPAQUE = "opaque"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One path of a tree, relative to the image's root; `mode` holds the permission bits, setuid included."""
+
+    path: str
+    kind: Kind
+    mode: int = 0o755
+    size: int = 0
+    sha256: str = ""
+    target: str = ""
+    uid: int = 0
+    gid: int = 0
+
+
+Index = Mapping[str, Entry]
+
+
+def row(entry: Entry) -> list[str | int]:
+    """The fields of an entry in their order, for `Entry(*row)`."""
+    return [entry.path, entry.kind, entry.mode, entry.size, entry.sha256, entry.target, entry.uid, entry.gid]
+
+
+def index_folder(folder: Path) -> dict[str, Entry]:
+    """Index a folder as an install tree: everything is root's, whoever compiled it.
+
+    Raises TreeInvalid where the folder is missing or empty, or holds devices, pipes or sockets.
+    """
+    if not folder.is_dir():
+        raise TreeInvalid(f"there is no install tree {folder}", "invoke compile, or pack --tree DIR")
+    first_names: dict[tuple[int, int], str] = {}
+    entries = [_entry_of(path, status, folder, first_names) for path, status in _walk(folder)]
+    if not any(entry.kind is not Kind.FOLDER for entry in entries):
+        raise TreeInvalid(f"the install tree {folder} is empty", "invoke compile, or pack --tree DIR")
+    with ThreadPoolExecutor() as pool:
+        hashed = pool.map(lambda entry: _hashed(entry, folder), entries)
+        return {entry.path: entry for entry in hashed}
+
+
+def index_tar(stream: IO[bytes]) -> Iterator[Entry]:
+    """The entries of a layer's tar, in its order, whiteouts among them."""
+    with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as tar:
+        for member in tar:
+            path = str(PurePosixPath("/", member.name)).lstrip("/")
+            if path:
+                yield _entry_in_tar(path, member, tar)
+
+
+def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, Entry]:
+    """What a container sees of a stack of layers, bottom first."""
+    seen: dict[str, Entry] = {}
+    for layer in layers:
+        entries = tuple(layer)
+        for entry in entries:
+            if entry.kind is Kind.WHITEOUT:
+                _drop(seen, entry.path, itself=True)
+            elif entry.kind is Kind.OPAQUE:
+                _drop(seen, entry.path, itself=False)
+        for entry in entries:
+            if entry.kind in (Kind.WHITEOUT, Kind.OPAQUE):
+                continue
+            below = seen.get(entry.path)
+            if below is not None and below.kind is Kind.FOLDER and entry.kind is not Kind.FOLDER:
+                _drop(seen, entry.path, itself=True)
+            seen[entry.path] = entry
+    return seen
+
+
+def resolve(path: str, below: Index) -> str:
+    """Where a path really lies in an image: symlinks among its parents are followed, its last part is not.
+
+    On a usr-merged base `lib/libceph.so` is `usr/lib/libceph.so`. Raises TreeInvalid for loops.
+    """
+    pending = [part for part in reversed(path.split("/")) if part]
+    done: list[str] = []
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part == "..":
+            done = done[:-1]
+            continue
+        link = below.get("/".join([*done, part]))
+        if not pending or link is None or link.kind is not Kind.SYMLINK:
+            done.append(part)
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise TreeInvalid(
+                f"symlinks lead in a circle at {path} in the base image", "pack on another base"
+            )
+        if link.target.startswith("/"):
+            done = []
+        pending += [piece for piece in reversed(link.target.split("/")) if piece not in ("", ".")]
+    return "/".join(done)
+
+
+def follow(path: str, below: Index) -> Entry | None:
+    """The entry that a path leads to in an image, every symlink followed; None where it leads nowhere."""
+    for _ in range(_MOST_LINKS):
+        entry = below.get(resolve(path, below))
+        if entry is None or entry.kind is not Kind.SYMLINK:
+            return entry
+        parent = entry.path.rpartition("/")[0]
+        path = entry.target if entry.target.startswith("/") else f"{parent}/{entry.target}"
+    return None
+
+
+def parents(path: str) -> Sequence[str]:
+    """The folders above a path, outermost first."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    try:
+        with os.scandir(folder) as listing:
+            found = sorted(listing, key=lambda item: item.name)
+    except OSError as error:
+        raise TreeInvalid(f"{folder} cannot be read: {error.strerror}", f"ls -l {folder}") from error
+    for item in found:
+        yield Path(item.path), item.stat(follow_symlinks=False)
+        if item.is_dir(follow_symlinks=False):
+            yield from _walk(Path(item.path))
+
+
+def _entry_of(
+    path: Path, status: os.stat_result, folder: Path, first_names: dict[tuple[int, int], str]
+) -> Entry:
+    name, mode = path.relative_to(folder).as_posix(), stat.S_IMODE(status.st_mode)
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(name, Kind.FOLDER, mode)
+    if stat.S_ISLNK(status.st_mode):
+        return Entry(name, Kind.SYMLINK, 0o777, target=str(path.readlink()))
+    if not stat.S_ISREG(status.st_mode):
+        raise TreeInvalid(f"{path} is neither file, folder nor link; no image can carry it", f"rm {path}")
+    first = first_names.setdefault((status.st_dev, status.st_ino), name)
+    if first != name:
+        return Entry(name, Kind.HARDLINK, mode, target=first)
+    return Entry(name, Kind.FILE, mode, status.st_size)
+
+
+def _hashed(entry: Entry, folder: Path) -> Entry:
+    if entry.kind is not Kind.FILE:
+        return entry
+    path = folder / entry.path
+    try:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise TreeInvalid(f"{path} cannot be read: {error.strerror}", f"ls -l {path}") from error
+    return Entry(entry.path, Kind.FILE, entry.mode, entry.size, sha256)
+
+
+def _entry_in_tar(path: str, member: tarfile.TarInfo, tar: tarfile.TarFile) -> Entry:
+    parent, _, name = path.rpartition("/")
+    if name == OPAQUE_MARKER:
+        return Entry(parent, Kind.OPAQUE)
+    if name.startswith(WHITEOUT_PREFIX):
+        hidden = name.removeprefix(WHITEOUT_PREFIX)
+        return Entry(f"{parent}/{hidden}" if parent else hidden, Kind.WHITEOUT)
+    entry = Entry(path, _kind_of(member), member.mode, uid=member.uid, gid=member.gid)
+    if entry.kind is Kind.SYMLINK:
+        return replace(entry, mode=0o777, target=member.linkname)
+    if entry.kind is Kind.HARDLINK:
+        return replace(entry, target=member.linkname.removeprefix("./").lstrip("/"))
+    content = tar.extractfile(member) if entry.kind is Kind.FILE else None
+    return replace(entry, size=member.size, sha256=_sha256(content)) if content else entry
+
+
+def _kind_of(member: tarfile.TarInfo) -> Kind:
+    kinds = {tarfile.DIRTYPE: Kind.FOLDER, tarfile.SYMTYPE: Kind.SYMLINK, tarfile.LNKTYPE: Kind.HARDLINK}
+    return Kind.FILE if member.isreg() else kinds.get(member.type, Kind.SPECIAL)
+
+
+def _sha256(content: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := content.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _drop(seen: dict[str, Entry], path: str, itself: bool) -> None:
+    if itself:
+        seen.pop(path, None)
+    prefix = f"{path}/" if path else ""
+    for name in [name for name in seen if name.startswith(prefix)]:
+        del seen[name]
