@@ -8,7 +8,9 @@
          │   ├─ ReferenceInvalid
          │   ├─ SourceNotFolder
          │   ├─ GitUrlInvalid
-         │   └─ BuildArgumentInvalid
+         │   ├─ BuildArgumentInvalid
+         │   ├─ RegistryCaInvalid
+         │   └─ RegistryNotLocal
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
          ├─ EngineUnreachable
          ├─ EngineRefused
@@ -26,7 +28,16 @@
          ├─ RefUnknown
          ├─ SourceDirty
          ├─ CompileFailed
-         └─ InstallTreeEmpty
+         ├─ InstallTreeEmpty
+         ├─ RegistryUnreachable
+         ├─ RegistryWithoutTls
+         ├─ RegistryNotTrusted
+         ├─ NotARegistry
+         ├─ RegistryUnauthorized
+         ├─ RegistryRefused
+         ├─ PushNotKept
+         ├─ LocalRegistryFailed
+         └─ PortTaken
 
 Tasks raise these and nothing else; Invoke prints one without a traceback because it is an `Exit`.
 """
@@ -88,6 +99,14 @@ class GitUrlInvalid(UsageError):
 
 class BuildArgumentInvalid(UsageError):
     """BUILD_COMMAND or an `--env` is not written as it must be."""
+
+
+class RegistryCaInvalid(UsageError):
+    """REGISTRY_CA names no file with CA certificates."""
+
+
+class RegistryNotLocal(UsageError):
+    """REGISTRY is not on loopback, so it is not ours to start."""
 
 
 class Interrupted(CephtasksError):
@@ -162,3 +181,47 @@ class CompileFailed(CephtasksError):
 
 class InstallTreeEmpty(CephtasksError):
     """The build command ended well but installed nothing."""
+
+
+class RegistryUnreachable(CephtasksError):
+    """No registry answers, or the connection broke off."""
+
+
+class RegistryWithoutTls(CephtasksError):
+    """The registry speaks no TLS, and plain HTTP is not allowed for it."""
+
+
+class RegistryNotTrusted(CephtasksError):
+    """The registry's certificate cannot be verified."""
+
+
+class NotARegistry(CephtasksError):
+    """Something answers, but not as a registry does."""
+
+
+class RegistryUnauthorized(CephtasksError):
+    """The registry wants a login, or does not accept the one that it got."""
+
+
+class RegistryRefused(CephtasksError):
+    """The registry answered with an error: its HTTP status, its code, and the seconds it asks to wait."""
+
+    def __init__(
+        self, message: str, hint: str = "", status: int = 0, code: str = "", retry_after: float = 0
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+
+class PushNotKept(CephtasksError):
+    """The registry's tag does not name the image that was pushed."""
+
+
+class LocalRegistryFailed(CephtasksError):
+    """The registry of this machine could not be started or stopped."""
+
+
+class PortTaken(CephtasksError):
+    """Another program listens where the local registry should."""
