@@ -1,0 +1,273 @@
+"""Source: the git checkout to build: cloned, switched, described; work in it is never discarded."""
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from cephtasks.errors import (
+    CloneFailed,
+    GitFailed,
+    GitUrlInvalid,
+    RefUnknown,
+    SourceDirty,
+    SourceNotFolder,
+)
+from cephtasks.git import Git, OnOutput, progress
+
+# refs/worktree/ is apart for each worktree (git-worktree(1)), and its commits outlive a garbage collection.
+_SWITCHING = "refs/worktree/cephtasks-switching"
+_SWITCHED = "refs/worktree/cephtasks-switched"
+_FILES_NAMED = 5
+_SHA = re.compile(r"[0-9a-f]{7,64}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source tree: which commit it is at, and whether tracked files differ from that commit.
+
+    `commit` and `committed` (RFC 3339, UTC) are None where there is no git; `git_url` is where
+    the tree says it comes from, without credentials.
+    """
+
+    folder: Path
+    commit: str | None
+    dirty: bool
+    ref: str
+    committed: str | None
+    git_url: str = ""
+
+
+def prepare(folder: Path, git_url: str, ref: str, on_output: OnOutput) -> Source:
+    """Clone into `folder` where it is missing or empty, switch it to `ref`, and describe it.
+
+    An empty `ref`, or a folder without git, is taken as it is. git's progress goes to `on_output`.
+    Raises SourceNotFolder, GitMissing, GitUrlInvalid, CloneFailed, RefUnknown, SourceDirty, GitFailed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SourceNotFolder(f"SOURCE_DIR is not a folder: {folder}", "invoke settings")
+    if not folder.exists() or not any(folder.iterdir()):
+        _clone(folder.resolve(), git_url, ref, on_output)
+    elif ref and (folder / ".git").exists():
+        _switch_if_elsewhere(Git(folder, on_output), ref)
+    return describe(folder, ref)
+
+
+def describe(folder: Path, ref: str = "") -> Source:
+    """Tell what `folder` holds, touching nothing. Raises GitMissing, GitFailed."""
+    if not (folder / ".git").exists():
+        return Source(folder, commit=None, dirty=False, ref="", committed=None)
+    git = Git(folder)
+    commit = git.resolve("HEAD")
+    return Source(
+        folder,
+        commit=commit,
+        dirty=bool(_changes(git)),
+        ref=ref,
+        committed=_utc(git.read("show", "--no-patch", "--format=%cI", commit)) if commit else None,
+        git_url=without_credentials(git.ask("config", "--get", "remote.origin.url") or ""),
+    )
+
+
+def labels(source: Source) -> dict[str, str]:
+    """The image labels that say which source an image was made from.
+
+    Keys are those of the OCI image specification (annotations.md), and one of our own.
+    A tree without git has none: nothing true can be said.
+    """
+    if source.commit is None:
+        return {}
+    url = without_credentials(source.git_url)
+    return {
+        "org.opencontainers.image.revision": source.commit,
+        **({"org.opencontainers.image.source": url} if url else {}),
+        "cephtasks.source.dirty": "true" if source.dirty else "false",
+    }
+
+
+def without_credentials(git_url: str) -> str:
+    """The URL without a password; the user too is left out, except of ssh, where it is no secret."""
+    if "://" not in git_url:
+        return git_url
+    parts = urlsplit(git_url)
+    user, at, host = parts.netloc.rpartition("@")
+    keep = user.partition(":")[0] + at if parts.scheme.endswith("ssh") else ""
+    return urlunsplit(parts._replace(netloc=keep + host))
+
+
+def _clone(folder: Path, git_url: str, ref: str, on_output: OnOutput) -> None:
+    """Clone beside `folder` and rename at the end, so that no half clone is ever taken for a source."""
+    shown = without_credentials(git_url)
+    if shown != git_url:
+        raise GitUrlInvalid(
+            f"GIT_URL holds credentials: {shown}", "git config --global credential.helper store"
+        )
+    url = str(Path(git_url).resolve()) if Path(git_url).exists() else git_url
+    hint = f"git ls-remote {shown}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _require_ref(Git(folder.parent), url, ref)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-clone-", dir=folder.parent) as scratch:
+            above = folder.parent.stat()
+            os.chown(scratch, above.st_uid if os.getuid() == 0 else -1, -1)
+            fresh = Path(scratch) / folder.name
+            _clone_into(Git(Path(scratch), on_output), fresh, url, ref)
+            fresh.rename(folder)
+    except OSError as error:
+        raise CloneFailed(f"cannot clone {shown} into {folder}: {error.strerror}", hint) from error
+    except GitFailed as error:
+        raise CloneFailed(f"cannot clone {shown}: {error.fact}", hint) from error
+    except RefUnknown as error:
+        raise RefUnknown(f"{ref} is not in {shown}", hint) from error
+
+
+def _clone_into(git: Git, folder: Path, url: str, ref: str) -> None:
+    options = ("--no-checkout",) if ref else ("--recurse-submodules",)
+    cloned = git.run("clone", *progress(), *options, "--", url, str(folder))
+    if cloned.exit_code:
+        raise GitFailed(cloned.reason)
+    if ref:
+        inside = Git(folder, git.on_output)
+        _check_out(inside, _find(inside, ref))
+
+
+def _require_ref(git: Git, url: str, ref: str) -> None:
+    """Ask the far side for a named ref first: a misspelt one must not cost a long clone."""
+    base = re.split(r"[~^:@{]", ref)[0]
+    name = re.sub(r"^(refs/)?(remotes/)?(origin/)?", "", base)
+    wanted = {"HEAD" if name in ("", "HEAD") else f"refs/{name}"}
+    wanted |= {f"refs/{kind}/{each}" for kind in ("heads", "tags") for each in (base, name) if each}
+    found = git.ask("ls-remote", url, *sorted(wanted))
+    if found is None:
+        raise GitFailed("it cannot be reached")
+    if ref and not found and not _SHA.fullmatch(base):
+        raise RefUnknown(ref)
+
+
+def _switch_if_elsewhere(git: Git, ref: str) -> None:
+    """Check out `ref` unless the tree is there already, and finish a switch that was cut short."""
+    branch = git.ask("symbolic-ref", "--quiet", "HEAD")
+    if branch in (ref, f"refs/{ref}", f"refs/heads/{ref}"):
+        return
+    commit = _find(git, ref)
+    if commit == git.resolve("HEAD") and commit != git.resolve(_SWITCHING):
+        return
+    _require_nothing_lost(git)
+    _check_out(git, commit)
+
+
+def _find(git: Git, ref: str) -> str:
+    """The commit that a ref names; the remote is asked only for what is unknown here."""
+    if ref.startswith("-"):
+        raise RefUnknown(f"{ref} is no commit, tag or branch", "invoke settings")
+    remotes = (git.ask("remote") or "").split()
+    named = re.sub(r"^(refs/)?(remotes/)?", "", ref).partition("/")[0]
+    remote = next((each for each in (named, "origin", *remotes) if each in remotes), None)
+
+    def known() -> str | None:
+        return git.resolve(ref) or git.resolve(f"refs/remotes/{remote}/{ref}")
+
+    if commit := known():
+        return commit
+    if remote is None:
+        raise RefUnknown(f"{ref} is unknown in {git.folder}, which has no remote", _branches(git))
+    fetched = git.run("fetch", *progress(), remote)
+    if commit := known():
+        return commit
+    # Refs outside branches and tags (a pull request's head), and commits that no branch holds.
+    if fetched.exit_code == 0 and git.run("fetch", *progress(), remote, ref).exit_code == 0:
+        return git.read("rev-parse", "--verify", "FETCH_HEAD^{commit}")
+    why = f"; fetching failed: {fetched.reason}" if fetched.exit_code else ""
+    raise RefUnknown(f"{ref} is unknown in {git.folder} and its remote {remote}{why}", _branches(git))
+
+
+def _branches(git: Git) -> str:
+    return f"git -C {git.folder} branch --all"
+
+
+def _require_nothing_lost(git: Git) -> None:
+    """Refuse where commits or a submodule's changes would be lost; of plain files git itself takes care."""
+    if not _is_held(git):
+        raise SourceDirty(
+            f"{git.folder} has commits that are on no branch", f"git -C {git.folder} branch my-work"
+        )
+    lost = [
+        change.path
+        for change in _changes(git)
+        if change.submodule and (change.edited or not _is_held(Git(git.folder / change.path)))
+    ]
+    if lost:
+        raise _dirty(git, lost)
+
+
+def _is_held(git: Git) -> bool:
+    """Whether a branch, a tag or we ourselves keep the commit that is checked out."""
+    if git.resolve("HEAD") is None or git.ask("symbolic-ref", "--quiet", "HEAD"):
+        return True
+    places = ("refs/heads", "refs/tags", "refs/remotes", _SWITCHED)
+    return bool(git.read("for-each-ref", "--count=1", "--contains=HEAD", *places))
+
+
+def _check_out(git: Git, commit: str) -> None:
+    git.read("update-ref", _SWITCHING, commit)
+    # An ignored file that is in the way is somebody's work too.
+    options = ("--detach", "--no-overwrite-ignore")
+    switched = git.run("checkout", *progress(), *options, commit, whole=True)
+    if switched.exit_code:
+        git.read("update-ref", "-d", _SWITCHING)
+        if files := re.findall(r"^\t(.+)$", switched.output, re.MULTILINE):
+            raise _dirty(git, files)
+        fact = f"cannot switch {git.folder} to {commit[:12]}: {switched.reason}"
+        raise GitFailed(fact, f"git -C {git.folder} status")
+    command = ("submodule", "update", "--init", "--recursive")
+    updated = git.run(*command, *progress())
+    if updated.exit_code:
+        raise GitFailed(
+            f"cannot update the submodules of {git.folder}: {updated.reason}",
+            f"git -C {git.folder} {' '.join(command)}",
+        )
+    git.read("update-ref", _SWITCHED, commit)
+    git.read("update-ref", "-d", _SWITCHING)
+
+
+def _dirty(git: Git, files: Sequence[str]) -> SourceDirty:
+    more = len(files) - _FILES_NAMED
+    names = ", ".join(files[:_FILES_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return SourceDirty(
+        f"switching {git.folder} would lose uncommitted work: {names}",
+        f"git -C {git.folder} stash, or SHA1_OR_REF= to build the tree as it is",
+    )
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A tracked path that differs from HEAD; of a submodule, whether files in it are edited."""
+
+    path: str
+    submodule: bool
+    edited: bool
+
+
+def _changes(git: Git) -> list[_Change]:
+    """Tracked paths that differ from HEAD, by git-status(1), porcelain format 2."""
+    records = git.read(
+        "status",
+        "--porcelain=v2",
+        "-z",
+        "--no-renames",
+        "--untracked-files=no",
+        "--ignore-submodules=untracked",
+    )
+    changes = []
+    for record in filter(None, records.split("\0")):
+        fields = record.split(" ", 10 if record.startswith("u") else 8)
+        changes.append(_Change(fields[-1], submodule=fields[2][0] == "S", edited=fields[2][2] == "M"))
+    return changes
+
+
+def _utc(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
