@@ -24,6 +24,12 @@ def warn(text: str) -> None:
     _stderr().print(Text.assemble(("warning: ", "yellow"), text))
 
 
+def stream(chunk: bytes) -> None:
+    """Pass another program's output on to stderr, byte for byte and at once."""
+    sys.stderr.buffer.write(chunk)
+    sys.stderr.buffer.flush()
+
+
 def result(text: str) -> None:
     """Print a line of the result on stdout, as it is."""
     print(text, flush=True)  # noqa: T201 — the one place where a result leaves
