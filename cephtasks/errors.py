@@ -29,6 +29,7 @@
          ├─ SourceDirty
          ├─ CompileFailed
          ├─ InstallTreeEmpty
+         ├─ StateUnwritable
          ├─ RegistryUnreachable
          ├─ RegistryWithoutTls
          ├─ RegistryNotTrusted
@@ -181,6 +182,10 @@ class CompileFailed(CephtasksError):
 
 class InstallTreeEmpty(CephtasksError):
     """The build command ended well but installed nothing."""
+
+
+class StateUnwritable(CephtasksError):
+    """A file in STATE_DIR, such as a log, cannot be written."""
 
 
 class RegistryUnreachable(CephtasksError):
