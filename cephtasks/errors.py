@@ -209,14 +209,14 @@ class RegistryUnauthorized(CephtasksError):
 
 
 class RegistryRefused(CephtasksError):
-    """The registry answered with an error: its HTTP status, its code, and the seconds it asks to wait."""
+    """The registry answered with an error: HTTP status, error code, and the seconds it asks to wait."""
 
     def __init__(
-        self, message: str, hint: str = "", status: int = 0, code: str = "", retry_after: float = 0
+        self, message: str, hint: str = "", status: int = 0, error_code: str = "", retry_after: float = 0
     ) -> None:
         super().__init__(message, hint)
         self.status = status
-        self.code = code
+        self.error_code = error_code
         self.retry_after = retry_after
 
 

@@ -89,8 +89,9 @@ def write(entries: Iterable[Entry], open_source: OpenSource, sink: IO[bytes], co
     entry says.
     """
     compressor = Compressor(sink, compression)
+    tar_file = cast(IO[bytes], compressor)
     with tarfile.open(
-        fileobj=compressor, mode="w|", bufsize=_CHUNK, format=tarfile.PAX_FORMAT, errors="surrogateescape"
+        fileobj=tar_file, mode="w|", bufsize=_CHUNK, format=tarfile.PAX_FORMAT, errors="surrogateescape"
     ) as tar:
         tar.copybufsize = _CHUNK  # type: ignore[attr-defined]
         for entry in entries:

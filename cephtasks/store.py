@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +31,6 @@ class Store:
         self._indexes = folder / "indexes"
         self._ingest = folder / "ingest"
         self._lock = FileLock(folder / "lock", thread_local=False)
-        self._naming = threading.Lock()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -123,7 +121,7 @@ class Store:
         """The entries of one layer; read from its blob once, then kept."""
         path = self._indexes / f"{item.diff_id.removeprefix('sha256:')}.json"
         if path.exists():
-            return tuple(tree.Entry(*row) for row in json.loads(path.read_bytes()))
+            return tuple(tree.from_row(row) for row in json.loads(path.read_bytes()))
         with self.open(item.blob.digest) as blob:
             entries = tuple(tree.index_tar(layer.decompressed(blob)))
         self.put_layer_files(item, entries)
@@ -131,7 +129,7 @@ class Store:
 
     def put_layer_files(self, item: Layer, entries: tuple[tree.Entry, ...]) -> None:
         """Keep the entries of a layer."""
-        rows = json.dumps([tree.row(entry) for entry in entries]).encode()
+        rows = json.dumps([tree.to_row(entry) for entry in entries]).encode()
         with self.writing(), self._beside() as sink:
             sink.write(rows)
             sink.close()

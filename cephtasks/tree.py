@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from cephtasks.errors import TreeInvalid
 
@@ -48,9 +48,24 @@ class Entry:
 Index = Mapping[str, Entry]
 
 
-def row(entry: Entry) -> list[str | int]:
-    """The fields of an entry in their order, for `Entry(*row)`."""
-    return [entry.path, entry.kind, entry.mode, entry.size, entry.sha256, entry.target, entry.uid, entry.gid]
+def to_row(entry: Entry) -> list[str | int]:
+    """An entry as a JSON row, in the order of its fields."""
+    return [
+        entry.path,
+        entry.kind,
+        entry.mode,
+        entry.size,
+        entry.sha256,
+        entry.target,
+        entry.uid,
+        entry.gid,
+    ]
+
+
+def from_row(row: Sequence[Any]) -> Entry:
+    """The entry of a JSON row."""
+    path, kind, *rest = row
+    return Entry(path, Kind(kind), *rest)
 
 
 def index_folder(folder: Path) -> dict[str, Entry]:

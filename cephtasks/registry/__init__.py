@@ -1,0 +1,10 @@
+"""Registry: the one edge to HTTP, for any registry that speaks distribution's API, version 2.
+
+API: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from cephtasks.registry.catalog import catalog
+from cephtasks.registry.push import Pushed, PushedLayer, missing, push
+from cephtasks.registry.transport import Client
+
+__all__ = ["Client", "Pushed", "PushedLayer", "catalog", "missing", "push"]

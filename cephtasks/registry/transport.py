@@ -1,0 +1,253 @@
+"""Transport: send requests to one registry and get its answers, or our errors."""
+
+import shlex
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from cephtasks import console
+from cephtasks.errors import (
+    CephtasksError,
+    RegistryCaInvalid,
+    RegistryNotTrusted,
+    RegistryRefused,
+    RegistryWithoutTls,
+)
+from cephtasks.registry import troubles
+from cephtasks.registry.address import absolute, base_urls, is_loopback, is_same_origin
+from cephtasks.registry.auth import Authorization, Credentials, Login
+
+_TIMEOUT = (10.0, 300.0)  # seconds to connect, and of silence; some registries hash a blob before they answer
+_PING_TIMEOUT = (10.0, 20.0)
+_BLOCK = 1 << 18  # bytes read from a file and written to a socket at once
+_CONNECTIONS = 8
+_PASSING = (408, 429, 500, 502, 503, 504)
+# Only what may be asked twice; nobody waits for a port where nothing listens.
+_AGAIN = Retry(
+    total=3,
+    connect=0,
+    backoff_factor=0.2,
+    status_forcelist=_PASSING,
+    allowed_methods=("GET", "HEAD"),
+    raise_on_status=False,
+)
+
+
+class Readable(Protocol):
+    """A request body: its length is sent first, then it is read in blocks."""
+
+    def read(self, count: int = -1, /) -> bytes: ...
+    def __len__(self) -> int: ...
+
+
+Body = bytes | Callable[[], AbstractContextManager[Readable]]
+
+
+class Client:
+    """One registry, reached by HTTPS or where that is allowed by HTTP, on connections that are kept.
+
+    `ca` is a file of CA certificates, `insecure` names hosts that may be reached by plain HTTP,
+    `credentials` gives user and password for a host. With `dry` whoever would change something only
+    shows it; `echo` shows each request as a curl line. Raises RegistryCaInvalid.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        ca: Path | None = None,
+        insecure: Sequence[str] = (),
+        credentials: Credentials | None = None,
+        dry: bool = False,
+        echo: bool = False,
+    ) -> None:
+        self.host = host
+        self.dry = dry
+        self._echo = echo or dry
+        self._ca = _checked(ca)
+        self._candidates = base_urls(host, insecure, own_ca=ca is not None)
+        self._login = Login(host, credentials, insecure, self._fetch_token)
+        self._base = ""
+        self._finding = threading.Lock()
+        self._session = requests.Session()
+        # Go's rule, so docker and we go the same way: loopback is never behind a proxy.
+        self._session.trust_env = not is_loopback(host)
+        self._session.headers["User-Agent"] = "cephtasks"
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(pool_maxsize=_CONNECTIONS, max_retries=_AGAIN))
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    @property
+    def base(self) -> str:
+        """The URL that the registry was found at, `https://host` or `http://host`.
+
+        Raises RegistryUnreachable, RegistryWithoutTls, RegistryNotTrusted, NotARegistry, RegistryRefused.
+        """
+        with self._finding:
+            if not self._base:
+                self._base = self._found()
+            return self._base
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        what: str,
+        scopes: Sequence[str] = (),
+        ok: Sequence[int] = (200,),
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        body_name: str = "",
+    ) -> requests.Response:
+        """Send one request, with the login that the registry asks for, and return its answer.
+
+        `target` is a path or a URL, `what` names in errors what is asked for, `ok` are the statuses hoped
+        for, `body` is bytes or opens what is read, as often as need be, `body_name` is its name in echoes.
+        Raises RegistryUnauthorized, RegistryRefused, and what `base` raises.
+        """
+        url = self._absolute(target)
+        self.show(method, url, headers, body_name)
+        used = self._authorization(url, tuple(scopes))
+        answer = self._once(method, url, used, headers, body)
+        if answer.status_code == 401 and is_same_origin(url, self.base):
+            self._login.challenged(answer, tuple(scopes), used)
+            again = self._authorization(url, tuple(scopes))
+            answer = self._once(method, url, again, headers, body)
+        if answer.status_code not in ok:
+            raise troubles.from_answer(self.host, what, answer)
+        return answer
+
+    def show(
+        self, method: str, target: str, headers: Mapping[str, str] | None = None, body_name: str = ""
+    ) -> None:
+        """Echo the curl line of a request where that is wanted; it never holds a login."""
+        if not self._echo:
+            return
+        url = self._absolute(target)
+        # What follows the path of another host's URL may be a signature, which lets in whoever has it.
+        url = url if is_same_origin(url, self.base) else url.partition("?")[0]
+        words = ["curl", *{"GET": [], "HEAD": ["--head"]}.get(method, ["--request", method])]
+        words += ["--cacert", str(self._ca)] if self._ca and url.startswith("https:") else []
+        words += [f"--header={name}: {value}" for name, value in (headers or {}).items()]
+        words += [f"--upload-file={body_name}"] if body_name else []
+        console.say(shlex.join([*words, url]))
+
+    def _absolute(self, target: str) -> str:
+        try:
+            url = absolute(target, self.base)
+            is_same_origin(url, self.base)
+        except ValueError as error:
+            raise RegistryRefused(
+                f"{self.host} gives an address that cannot be read: {error}",
+                f"curl --include {self.base}/v2/",
+            ) from error
+        return url
+
+    def _authorization(self, url: str, scopes: tuple[str, ...]) -> str:
+        return self._login.header(scopes) if is_same_origin(url, self.base) else ""
+
+    def _once(
+        self,
+        method: str,
+        url: str,
+        authorization: str,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        timeout: tuple[float, float] = _TIMEOUT,
+    ) -> requests.Response:
+        try:
+            with nullcontext(body) if body is None or isinstance(body, bytes) else body() as content:
+                return self._session.request(
+                    method,
+                    url,
+                    data=content,
+                    headers=dict(headers or {}),
+                    auth=Authorization(authorization),
+                    timeout=timeout,
+                    allow_redirects=False,
+                    verify=str(self._ca) if self._ca else True,
+                )
+        except requests.RequestException as error:
+            trouble = troubles.from_exception(self.host, error)
+        raise trouble
+
+    def _fetch_token(
+        self, method: str, url: str, authorization: str, form: Mapping[str, str]
+    ) -> requests.Response:
+        try:
+            return self._session.request(
+                method,
+                url,
+                data=dict(form),
+                auth=Authorization(authorization),
+                timeout=_PING_TIMEOUT,
+                allow_redirects=False,
+                verify=str(self._ca) if self._ca else True,
+            )
+        except requests.RequestException as error:
+            trouble = troubles.from_exception(url.split("/")[2], error)
+        raise trouble
+
+    def _found(self) -> str:
+        """The first candidate that answers as a registry; else the failure that tells most is raised."""
+        failures: list[CephtasksError] = []
+        for url in self._candidates:
+            failure = self._ping(url)
+            if failure is None:
+                return url
+            failures.append(failure)
+        raise max(failures, key=_telling)
+
+    def _ping(self, url: str) -> CephtasksError | None:
+        """What keeps this URL from being a registry (distribution-spec, endpoint end-1), or None."""
+        try:
+            answer = self._once("GET", f"{url}/v2/", "", timeout=_PING_TIMEOUT)
+        except CephtasksError as error:
+            return error
+        if answer.status_code >= 500:
+            return troubles.from_answer(self.host, "any request", answer)
+        if answer.is_redirect:
+            return troubles.not_a_registry(self.host, "it redirects to another address")
+        if answer.status_code not in (200, 401):
+            return troubles.not_a_registry(self.host, f"HTTP {answer.status_code} for /v2/")
+        if troubles.is_html(answer):
+            return troubles.not_a_registry(self.host, "it sends a web page")
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    """Connections that read a body in larger blocks than the library's 16 KiB."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options, blocksize=_BLOCK)
+
+
+def _telling(failure: CephtasksError) -> int:
+    if isinstance(failure, RegistryNotTrusted):
+        return 2
+    return 0 if isinstance(failure, RegistryWithoutTls) else 1
+
+
+def _checked(ca: Path | None) -> Path | None:
+    if ca is None:
+        return None
+    try:
+        ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise RegistryCaInvalid(f"REGISTRY_CA={ca} is no file with CA certificates", f"ls -l {ca}") from error
+    return ca

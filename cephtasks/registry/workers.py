@@ -1,0 +1,54 @@
+"""Workers: run jobs on a few threads that all end at the first failure."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+_GRACE = 3.0  # seconds that threads get to end after a failure; they are daemons, so none outlives us
+
+Result = TypeVar("Result")
+Job = Callable[[threading.Event], Result]
+
+
+class Stopped(Exception):
+    """A job ended early because another failed, or because the user pressed Ctrl-C."""
+
+
+def run_all(jobs: Sequence[Job[Result]], threads: int) -> list[Result]:
+    """The results of all jobs, in their order; each job is given the event that tells it to stop.
+
+    Raises the first failure, or KeyboardInterrupt, after the other jobs were told to stop.
+    """
+    stop = threading.Event()
+    waiting: queue.SimpleQueue[tuple[int, Job[Result]]] = queue.SimpleQueue()
+    results: dict[int, Result] = {}
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                index, job = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                results[index] = job(stop)
+            except BaseException as error:  # raised again on the thread that waits
+                failures.append(error)
+                stop.set()
+
+    for numbered in enumerate(jobs):
+        waiting.put(numbered)
+    crew = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(jobs)))]
+    try:
+        for worker in crew:
+            worker.start()
+        while not stop.is_set() and any(worker.is_alive() for worker in crew):
+            stop.wait(0.05)
+    finally:
+        stop.set()
+        for worker in crew:
+            worker.join(_GRACE)
+    if failures:
+        raise failures[0]
+    return [results[index] for index in range(len(jobs))]
