@@ -178,7 +178,7 @@ class Engine:
         if not self._changes("docker", "load"):
             return
         with _translated("docker load"):
-            for event in self._api.load_image(archive):
+            for event in self._api.load_image(iter(archive)):
                 if "error" in event:
                     raise EngineRefused(f"docker load failed: {event['error']}", _ENGINE_HINT)
 
@@ -190,7 +190,7 @@ class Engine:
             return ""
         named = parse(reference)
         with _translated(f"docker import {reference}"):
-            self._api.import_image_from_data(tar, named.name, named.tag, changes=list(changes))
+            self._api.import_image_from_data(iter(tar), named.name, named.tag, changes=list(changes))
         return self.require_image(reference, "docker info").id
 
     def build(self, folder: Path, reference: str, on_output: Callable[[str], None]) -> str:

@@ -81,8 +81,9 @@ def _told(host: str, cause: BaseException) -> str:
     ):
         if isinstance(cause, kind):
             return words
-    unnamed = isinstance(cause, OSError) and cause.errno and cause.strerror
-    return f"{host} cannot be reached: {cause.strerror}" if unnamed else ""
+    if isinstance(cause, OSError) and cause.errno and cause.strerror:
+        return f"{host} cannot be reached: {cause.strerror}"
+    return ""
 
 
 def _unreachable_hint(host: str) -> str:

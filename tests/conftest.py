@@ -1,0 +1,41 @@
+"""Fixtures that many tests share: this machine's engine, and names that are nobody else's."""
+
+import uuid
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from cephtasks.engine import Engine
+from lab.engines import tiny_image
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine of this machine; without one the tests that need it fail (script/bootstrap starts it)."""
+    connected = Engine.connect()
+    yield connected
+    connected.close()
+
+
+@pytest.fixture
+def image_name(engine: Engine) -> Iterator[str]:
+    """A repository name of this test alone; its images are removed from the engine afterwards."""
+    name = f"cephtasks-test/{uuid.uuid4().hex[:12]}"
+    yield name
+    client = docker.from_env()
+    try:
+        for image in client.images.list(name):
+            for tag in [tag for tag in image.tags if tag.startswith(f"{name}:")]:
+                client.images.remove(tag, force=True)
+    finally:
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def tiny(engine: Engine) -> Iterator[str]:
+    """An image with a shell and little else."""
+    name = f"cephtasks-test/tiny-{uuid.uuid4().hex[:12]}:latest"
+    tiny_image(engine, name)
+    yield name
+    engine.untag(name)

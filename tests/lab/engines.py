@@ -1,0 +1,87 @@
+"""Engines: the engine of this machine, more engines as cluster nodes, and a tiny image to run on them."""
+
+import io
+import itertools
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cephtasks.engine import Engine
+from lab.processes import serving
+
+_BUSYBOX = Path("/bin/busybox")
+_bridges = itertools.count()
+
+
+@dataclass(frozen=True)
+class Node:
+    """An engine of its own, with an empty store: what a cluster's node is."""
+
+    socket: Path
+
+    def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the docker command against this node."""
+        return subprocess.run(
+            ["docker", "-H", f"unix://{self.socket}", *arguments],
+            check=check,
+            capture_output=True,
+            text=True,
+        )
+
+
+@contextmanager
+def node(folder: Path) -> Iterator[Node]:
+    """Start an engine with its data in `folder`, on a bridge of its own; root and Linux only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = next(_bridges)
+    bridge, subnet = f"ct{os.getpid() % 100000}n{number}", f"172.29.{(os.getpid() + number) % 256}"
+    socket = folder / "sock"
+    command = ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
+    command += [
+        f"--pidfile={folder}/pid",
+        f"--host=unix://{socket}",
+        "--iptables=false",
+        f"--bridge={bridge}",
+    ]
+    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "addr", "add", f"{subnet}.1/24", "dev", bridge], check=True)
+        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
+        made = Node(socket)
+        with serving(command, folder / "log", lambda: made.docker("version", check=False).returncode == 0):
+            yield made
+    finally:
+        subprocess.run(["ip", "link", "delete", bridge], check=True)
+        for mount in sorted(_mounts_below(folder), reverse=True):
+            subprocess.run(["umount", mount], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def tiny_image(engine: Engine, name: str, *changes: str, files: dict[str, bytes] | None = None) -> str:
+    """Make an image of a megabyte with busybox's shell and commands, and further files; its id."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for folder in ("bin", "tmp", "usr", "usr/bin", "etc"):
+            member = tarfile.TarInfo(folder)
+            member.type, member.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+            tar.addfile(member)
+        tar.add(_BUSYBOX, "bin/busybox")
+        for command in ("sh", "cat", "echo", "ls", "sleep", "id", "env", "mkdir", "touch", "true", "false"):
+            link = tarfile.TarInfo(f"bin/{command}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        for path, data in (files or {}).items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(data), 0o755
+            tar.addfile(member, io.BytesIO(data))
+    return engine.import_tar([content.getvalue()], name, changes)
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return [fields[1] for fields in map(str.split, lines) if fields[1].startswith(f"{folder}/")]
