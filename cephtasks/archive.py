@@ -53,6 +53,11 @@ def is_document(start: bytes) -> bool:
     return start[:1] in (b"{", b"[")
 
 
+def is_tar(start: bytes) -> bool:
+    """Whether a member that starts so is a layer; an archive also holds short notes, such as VERSION."""
+    return len(start) >= 2 * _BLOCK and len(start) % _BLOCK == 0
+
+
 def config_of(documents: Iterable[bytes], image_id: str) -> bytes | None:
     """The config among an archive's documents: the one whose digest is the image id."""
     return next((document for document in documents if digest_of(document) == image_id), None)
