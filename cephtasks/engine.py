@@ -36,6 +36,7 @@ class EngineImage:
     architecture: str
     entrypoint: tuple[str, ...]
     size: int
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -336,4 +337,5 @@ def _read_image(document: Mapping[str, Any]) -> EngineImage:
         architecture=document.get("Architecture", ""),
         entrypoint=tuple((document.get("Config") or {}).get("Entrypoint") or ()),
         size=int(document.get("Size", 0)),
+        labels=(document.get("Config") or {}).get("Labels") or {},
     )

@@ -9,6 +9,7 @@
          │   ├─ SourceNotFolder
          │   ├─ GitUrlInvalid
          │   ├─ BuildArgumentInvalid
+         │   ├─ BuilderFolderInvalid
          │   ├─ RegistryCaInvalid
          │   └─ RegistryNotLocal
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
@@ -29,6 +30,8 @@
          ├─ SourceDirty
          ├─ CompileFailed
          ├─ InstallTreeEmpty
+         ├─ MmdebstrapMissing
+         ├─ RootfsFailed
          ├─ StateUnwritable
          ├─ RegistryUnreachable
          ├─ RegistryWithoutTls
@@ -38,7 +41,8 @@
          ├─ RegistryRefused
          ├─ PushNotKept
          ├─ LocalRegistryFailed
-         └─ PortTaken
+         ├─ PortTaken
+         └─ DemoFailed
 
 Tasks raise these and nothing else; Invoke prints one without a traceback because it is an `Exit`.
 """
@@ -100,6 +104,10 @@ class GitUrlInvalid(UsageError):
 
 class BuildArgumentInvalid(UsageError):
     """BUILD_COMMAND or an `--env` is not written as it must be."""
+
+
+class BuilderFolderInvalid(UsageError):
+    """A builder's folder lacks what its image is made of."""
 
 
 class RegistryCaInvalid(UsageError):
@@ -184,6 +192,14 @@ class InstallTreeEmpty(CephtasksError):
     """The build command ended well but installed nothing."""
 
 
+class MmdebstrapMissing(CephtasksError):
+    """There is no mmdebstrap command on this host."""
+
+
+class RootfsFailed(CephtasksError):
+    """A Debian file system could not be made."""
+
+
 class StateUnwritable(CephtasksError):
     """A file in STATE_DIR, such as a log, cannot be written."""
 
@@ -230,3 +246,7 @@ class LocalRegistryFailed(CephtasksError):
 
 class PortTaken(CephtasksError):
     """Another program listens where the local registry should."""
+
+
+class DemoFailed(CephtasksError):
+    """A step of the demo ended otherwise than expected."""

@@ -1,0 +1,73 @@
+"""Builder image: make the image with the compilers from its folder in builders/."""
+
+import re
+from pathlib import Path
+
+from cephtasks import console, debian_image, rootfs
+from cephtasks.engine import Engine
+from cephtasks.errors import BuilderFolderInvalid, Interrupted, PullFailed
+from cephtasks.rootfs import Recipe
+
+_PARTS = ("Dockerfile", "packages.txt", "build-cmake")
+_BASE = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
+_CONFIG = ("WORKDIR /ceph", 'CMD ["build-cmake"]')
+
+
+def make(name: str, folder: Path, engine: Engine) -> str:
+    """Make the builder image under a name, anew, and give the name.
+
+    By `docker build` where the base that the Dockerfile names can be had, and by mmdebstrap from this
+    machine's apt sources where not. Raises BuilderFolderInvalid, MmdebstrapMissing, RootfsFailed,
+    EngineRefused, Interrupted.
+    """
+    base = base_of(folder)
+    try:
+        if _can_be_had(base, engine):
+            console.say(f"{name}: docker build on {base}")
+            engine.build(folder, name, console.say)
+        else:
+            console.say(f"{name}: mmdebstrap of {rootfs.release()}, from this machine's apt sources")
+            recipe = _recipe(folder)
+            debian_image.make(name, recipe, _CONFIG, debian_image.key_of(recipe, _CONFIG), engine)
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"making {name} was stopped; nothing half is left", "type the same again") from error
+    return name
+
+
+def is_made(name: str, folder: Path, engine: Engine) -> bool:
+    """Whether the engine has the builder image, made by mmdebstrap of just what the folder holds.
+
+    What `docker build` made is for its cache to know. Raises BuilderFolderInvalid.
+    """
+    base_of(folder)
+    return debian_image.is_made(name, debian_image.key_of(_recipe(folder), _CONFIG), engine)
+
+
+def base_of(folder: Path) -> str:
+    """The image that the folder's Dockerfile starts from. Raises BuilderFolderInvalid."""
+    for part in _PARTS:
+        if not (folder / part).is_file():
+            raise BuilderFolderInvalid(f"the builder's folder {folder} has no {part}", f"ls {folder}")
+    found = _BASE.search((folder / "Dockerfile").read_text())
+    if found is None:
+        raise BuilderFolderInvalid(f"{folder / 'Dockerfile'} has no line ARG BASE=IMAGE", f"ls {folder}")
+    return found[1]
+
+
+def _recipe(folder: Path) -> Recipe:
+    """What the Dockerfile says, for mmdebstrap; both read the one list of packages."""
+    files = {"/usr/local/bin/build-cmake": folder / "build-cmake"}
+    return Recipe(rootfs.packages_in(folder / "packages.txt"), files)
+
+
+def _can_be_had(base: str, engine: Engine) -> bool:
+    if engine.image(base) is not None:
+        return True
+    console.say(f"pulling {base}")
+    try:
+        with console.bars() as bars:
+            engine.pull(base, bars.update)
+    except PullFailed as error:
+        console.say(error.fact)
+        return False
+    return True
