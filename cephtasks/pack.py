@@ -154,6 +154,18 @@ def deliver(store: Store, engine: Engine, image: oci.Image, name: str, near: Seq
         engine.load(archive.loadable(image, name, (), store.open))
 
 
+def tag(store: Store, engine: Engine, name: str, target: str) -> None:
+    """Give an image one more name, in the engine and, where it is there, in the store.
+
+    Raises ImageNotFound, EngineRefused.
+    """
+    engine.require_image(name, "invoke build")
+    engine.tag(name, target)
+    kept = store.image(name)
+    if kept is not None and not engine.dry:
+        store.put_image(kept, target)
+
+
 def _shared(diff_ids: Sequence[str], others: Sequence[str]) -> Sequence[str]:
     """The longest beginning that two stacks of layers have in common."""
     common = 0

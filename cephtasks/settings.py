@@ -34,6 +34,11 @@ class Key:
         """The name of the field of `Settings`."""
         return self.name.lower()
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether the setting is true or false."""
+        return self.read is _boolean
+
 
 def _text(value: str) -> str:
     if not value.strip():
@@ -279,6 +284,23 @@ def load(
         origins={name: source.origin for name, source in chosen.items()},
         warnings=tuple(_misspelt(file)),
     )
+
+
+def check_flag(key: Key, text: str) -> None:
+    """Raise SettingsInvalid where a flag's value cannot be that setting's."""
+    try:
+        key.read(text)
+    except ValueError as error:
+        flag = f"--{key.attribute.replace('_', '-')}"
+        raise SettingsInvalid(
+            [f"{key.name} {error} (flag {flag})"], "mend it and type the same again"
+        ) from error
+
+
+def environment_for(env_file: Path) -> dict[str, str]:
+    """The environment for another run of cephtasks in which that file alone decides."""
+    others = {name: value for name, value in os.environ.items() if name not in _BY_NAME}
+    return {**others, ENV_FILE_KEY: str(env_file)}
 
 
 def debugging() -> bool:

@@ -1,0 +1,32 @@
+"""Tasks: what a person types, put together for Invoke."""
+
+from pathlib import Path
+
+from invoke.collection import Collection
+
+from cephtasks.tasks import about, builder, demo, image, registry
+from cephtasks.tasks.typed import SettingsTask
+
+_TOP = (
+    *(image.fetch_base, image.build, image.compile, image.pack, image.check, image.fix),
+    *(image.tag, image.push, image.catalog, about.settings, demo.demo),
+)
+
+
+def namespace(folder: Path) -> Collection:
+    """All tasks, for a `tasks.py` in `folder`; the `.env` beside it holds the settings."""
+    registries = Collection("registry", registry.up, registry.down)
+    builders = Collection("builder", builder.image)
+    root = Collection(*_TOP, registries, builders)
+    root.configure({"cephtasks": {"folder": str(folder)}})
+    _tell_names(root)
+    return root
+
+
+def _tell_names(root: Collection) -> None:
+    names = {primary: {primary, *aliases} for primary, aliases in root.task_names.items()}
+    every = set().union(*names.values())
+    for primary, own in names.items():
+        task = root[primary]
+        if isinstance(task, SettingsTask):
+            task.know_names(own, every)

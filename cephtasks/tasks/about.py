@@ -1,0 +1,12 @@
+"""About: the tasks that tell how things stand and change nothing."""
+
+from cephtasks.settings import KEYS
+from cephtasks.tasks import report
+from cephtasks.tasks.session import Session
+from cephtasks.tasks.typed import typed
+
+
+@typed(*(key.name for key in KEYS), json="print one JSON document on stdout")
+def settings(run: Session, json: bool = False) -> None:
+    """Show every setting, its value, and where that came from."""
+    report.settings(run.settings, json)

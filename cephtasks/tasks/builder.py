@@ -1,0 +1,15 @@
+"""Builder: the tasks around the image with the compilers."""
+
+from cephtasks import console
+from cephtasks.tasks.session import Session
+from cephtasks.tasks.typed import typed
+
+
+@typed("BUILDER_IMAGE")
+def image(run: Session) -> None:
+    """Make BUILDER_IMAGE: Debian with compilers, cmake and `build-cmake`."""
+    from cephtasks import builder_image
+
+    console.result(
+        builder_image.make(run.settings.builder_image, run.folder / "builders" / "debian", run.engine)
+    )
