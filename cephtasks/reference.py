@@ -7,7 +7,7 @@ from cephtasks.errors import ReferenceInvalid
 
 DOCKER_HUB = "docker.io"
 DEFAULT_TAG = "latest"
-_NAME_MAX = 255
+_NAME_MAX = 255  # engines before 25 and registries count the host too
 
 # The grammar of https://github.com/distribution/reference (regexp.go), written again from its EBNF.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -16,7 +16,7 @@ _DOMAIN = rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+
 _TAG = r"\w[\w.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 _REFERENCE = re.compile(
-    rf"(?:(?P<registry>{_DOMAIN})/)?(?P<repository>{_COMPONENT}(?:/{_COMPONENT})*)"
+    rf"(?P<registry>{_DOMAIN})/(?P<repository>{_COMPONENT}(?:/{_COMPONENT})*)"
     rf"(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?",
     re.ASCII,
 )
@@ -24,6 +24,7 @@ _TAG_ONLY = re.compile(_TAG, re.ASCII)
 _REPOSITORY_ONLY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _REGISTRY_ONLY = re.compile(_DOMAIN, re.ASCII)
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_IDENTIFIER = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """The short form that Docker shows: without `docker.io/` and `library/`."""
-        if self.registry != DOCKER_HUB:
-            return str(self)
-        return str(self).removeprefix(f"{DOCKER_HUB}/").removeprefix("library/")
+        """The short form that Docker shows, without `docker.io/` and `library/` where they go unsaid."""
+        without_host = str(self).removeprefix(f"{DOCKER_HUB}/")
+        shorter = (without_host.removeprefix("library/"), without_host)
+        return next((text for text in shorter if _splits_into(text, self)), str(self))
 
     @property
     def target(self) -> str:
@@ -69,20 +70,20 @@ def parse(text: str) -> Reference:
     """
     registry, remainder = _split_registry(text)
     match = _REFERENCE.fullmatch(f"{registry}/{remainder}")
-    if match is None or len(f"{registry}/{match['repository']}") > _NAME_MAX:
+    if match is None or _IDENTIFIER.fullmatch(text) or not _has_possible_port(registry):
         raise ReferenceInvalid(f"{text!r} is not an image reference{_why(text)}", _EXAMPLE)
-    repository = match["repository"]
-    if registry == DOCKER_HUB and "/" not in repository:
-        repository = f"library/{repository}"
+    if len(f"{registry}/{match['repository']}") > _NAME_MAX:
+        raise ReferenceInvalid(f"{text!r} has a name of more than {_NAME_MAX} characters", _EXAMPLE)
     digest = match["digest"]
     if digest and not _SHA256.fullmatch(digest):
         raise ReferenceInvalid(f"{text!r} has a digest that is not sha256", _EXAMPLE)
-    return Reference(registry, repository, match["tag"] or (None if digest else DEFAULT_TAG), digest)
+    tag = match["tag"] or (None if digest else DEFAULT_TAG)
+    return Reference(registry, match["repository"], tag, digest)
 
 
 def is_registry(text: str) -> bool:
-    """Whether the text is a registry's `host[:port]`."""
-    return _REGISTRY_ONLY.fullmatch(text) is not None
+    """Whether the text is a registry's `host[:port]`, with a port that can be."""
+    return _REGISTRY_ONLY.fullmatch(text) is not None and _has_possible_port(text)
 
 
 def is_repository(text: str) -> bool:
@@ -101,9 +102,10 @@ def legal_tag(text: str) -> str:
 
 
 def legal_repository(text: str) -> str:
-    """The nearest legal repository path: lower case, other characters become `-`."""
+    """The nearest legal repository path: lower case, other characters become `-`, of legal length."""
     components = (re.sub(r"[^a-z0-9]+", _separator, part).strip("._-") for part in text.lower().split("/"))
-    return "/".join(component for component in components if component)
+    path = "/".join(component for component in components if component)
+    return path[: _NAME_MAX - len(f"{DOCKER_HUB}/library/")].rstrip("/._-")
 
 
 def _separator(match: re.Match[str]) -> str:
@@ -113,9 +115,24 @@ def _separator(match: re.Match[str]) -> str:
 def _split_registry(text: str) -> tuple[str, str]:
     """Docker's rule: the first part is a host if it has a dot, a colon or a capital, or is localhost."""
     first, slash, remainder = text.partition("/")
-    if slash and (first == "localhost" or re.search(r"[.:A-Z]", first)):
-        return (DOCKER_HUB if first == "index.docker.io" else first), remainder
-    return DOCKER_HUB, text
+    if not slash or (first != "localhost" and not re.search(r"[.:A-Z]", first)):
+        first, remainder = DOCKER_HUB, text
+    if first not in (DOCKER_HUB, "index.docker.io"):
+        return first, remainder
+    return DOCKER_HUB, remainder if "/" in remainder else f"library/{remainder}"
+
+
+def _has_possible_port(registry: str) -> bool:
+    port = re.search(r":([0-9]+)$", registry)
+    return port is None or 0 < int(port[1]) < 1 << 16
+
+
+def _splits_into(text: str, expected: Reference) -> bool:
+    try:
+        read = parse(text)
+    except ReferenceInvalid:
+        return False
+    return (read.registry, read.repository) == (expected.registry, expected.repository)
 
 
 def _why(text: str) -> str:
@@ -127,6 +144,10 @@ def _why(text: str) -> str:
         return ": it has white space"
     if re.search(r"[A-Z]", _split_registry(text)[1].partition(":")[0]):
         return ": a repository has no capital letters"
+    if _IDENTIFIER.fullmatch(text):
+        return ": 64 hexadecimal digits are an image id"
+    if not _has_possible_port(_split_registry(text)[0]):
+        return ": a port is a number from 1 to 65535"
     return ""
 
 
