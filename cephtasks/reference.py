@@ -136,19 +136,16 @@ def _splits_into(text: str, expected: Reference) -> bool:
 
 
 def _why(text: str) -> str:
-    if not text:
-        return ": it is empty"
-    if "://" in text:
-        return ": leave the scheme out"
-    if re.search(r"\s", text):
-        return ": it has white space"
-    if re.search(r"[A-Z]", _split_registry(text)[1].partition(":")[0]):
-        return ": a repository has no capital letters"
-    if _IDENTIFIER.fullmatch(text):
-        return ": 64 hexadecimal digits are an image id"
-    if not _has_possible_port(_split_registry(text)[0]):
-        return ": a port is a number from 1 to 65535"
-    return ""
+    registry, remainder = _split_registry(text)
+    mistakes = (
+        (not text, "it is empty"),
+        ("://" in text, "leave the scheme out"),
+        (re.search(r"\s", text), "it has white space"),
+        (re.search(r"[A-Z]", remainder.partition(":")[0]), "a repository has no capital letters"),
+        (_IDENTIFIER.fullmatch(text), "64 hexadecimal digits are an image id"),
+        (not _has_possible_port(registry), "a port is a number from 1 to 65535"),
+    )
+    return next((f": {mistake}" for made, mistake in mistakes if made), "")
 
 
 _EXAMPLE = "write [registry[:port]/]repository[:tag][@sha256:…], as localhost:5000/ceph/daemon:latest"
