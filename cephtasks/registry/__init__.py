@@ -3,8 +3,20 @@
 API: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
 
+from cephtasks.registry.address import is_loopback
+from cephtasks.registry.blobs import OnProgress, OpenBlob
 from cephtasks.registry.catalog import catalog
 from cephtasks.registry.push import Pushed, PushedLayer, missing, push
 from cephtasks.registry.transport import Client
 
-__all__ = ["Client", "Pushed", "PushedLayer", "catalog", "missing", "push"]
+__all__ = [
+    "Client",
+    "OnProgress",
+    "OpenBlob",
+    "Pushed",
+    "PushedLayer",
+    "catalog",
+    "is_loopback",
+    "missing",
+    "push",
+]

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
 from cephtasks.reference import DOCKER_HUB
 
@@ -49,6 +49,13 @@ def absolute(location: str, base: str) -> str:
     url = urlsplit(urljoin(f"{base}/", location))
     ours = urlsplit(base)
     return url._replace(scheme=ours.scheme).geturl() if url.netloc == ours.netloc else url.geturl()
+
+
+def with_query(url: str, **parameters: str) -> str:
+    """The URL with further query parameters; those that it has stay as they are, they may be signed."""
+    parts = urlsplit(url)
+    added = urlencode(parameters, safe=":/")
+    return parts._replace(query=f"{parts.query}&{added}" if parts.query else added).geturl()
 
 
 def _without_port(host: str) -> str:

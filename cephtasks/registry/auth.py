@@ -81,7 +81,7 @@ class Login:
             elif self._found is None:
                 raise self._denied("it wants a login")
             elif used:
-                raise self._denied("it does not accept the login")
+                raise self._denied(f"it does not accept the login of {self._found[0]}")
 
     def _token(self, scopes: tuple[str, ...], challenge: Challenge) -> str:
         kept = self._tokens.get(scopes)
@@ -107,7 +107,7 @@ class Login:
             query.prepare_url(realm, [("service", service), *(("scope", scope) for scope in asked)])
             answer = self._fetch("GET", query.url or realm, _basic(self._found) if self._found else "", {})
         if answer.status_code in (401, 403):
-            raise self._denied("its token service does not accept the login")
+            raise self._denied(f"its token service does not accept {self._whose()}")
         if answer.status_code != 200:
             raise from_answer(self._host, "a token", answer)
         return _read_token(self._host, answer)
@@ -121,6 +121,11 @@ class Login:
         if scheme == "http" and self._found is None:
             return realm
         raise self._denied(f"its token service {realm or '(none)'} is no HTTPS address")
+
+    def _whose(self) -> str:
+        if self._found is None:
+            return "us without a login"
+        return "the login" if self._found[0] == IDENTITY_TOKEN else f"the login of {self._found[0]}"
 
     def _denied(self, why: str) -> RegistryUnauthorized:
         return RegistryUnauthorized(f"{self._host} does not let us in: {why}", f"docker login {self._host}")

@@ -1,8 +1,12 @@
 """Catalog: list the repositories of a registry."""
 
 from collections.abc import Iterator
+from functools import partial
+
+import requests
 
 from cephtasks.registry import troubles
+from cephtasks.registry.retries import persist
 from cephtasks.registry.transport import Client
 
 _SCOPES = ("registry:catalog:*",)
@@ -14,24 +18,24 @@ def catalog(client: Client) -> Iterator[str]:
     Raises NotARegistry for an answer of another shape, and what the client raises.
     """
     seen: set[str] = set()
-    target = "/v2/_catalog"
+    target = f"{client.base}/v2/_catalog"
     while target:
         seen.add(target)
-        answer = client.send("GET", target, "the catalog", _SCOPES)
-        try:
-            yield from _repositories(answer.json())
-        except (ValueError, TypeError) as error:
-            raise troubles.not_a_registry(client.host, "its catalog is not as specified") from error
+        answer = persist(partial(client.send, "GET", target, "the catalog", _SCOPES))
+        yield from _repositories(client, answer)
         target = answer.links.get("next", {}).get("url", "")
         if target in seen:
-            raise troubles.not_a_registry(client.host, "its catalog never ends")
+            raise troubles.not_a_registry(client.base, "its catalog never ends")
 
 
-def _repositories(document: object) -> list[str]:
+def _repositories(client: Client, answer: requests.Response) -> list[str]:
     """The names of one page; some registries send null for none."""
-    names = document.get("repositories") if isinstance(document, dict) else 0
+    try:
+        names = answer.json()["repositories"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise troubles.not_a_registry(client.base, "its catalog is not as specified") from error
     if names is None:
         return []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TypeError("repositories is not a list of names")
+        raise troubles.not_a_registry(client.base, "its catalog is not a list of names")
     return names

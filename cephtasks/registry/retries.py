@@ -13,11 +13,13 @@ _LOST_SESSION = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 Result = TypeVar("Result")
 
 
-def persist(act: Callable[[], Result], stop: threading.Event) -> Result:
-    """What `act` returns, called up to four times; less often once `stop` is set.
+def persist(act: Callable[[], Result], stop: threading.Event | None = None) -> Result:
+    """What `act` returns, called up to four times; not again once `stop` is set.
 
+    Meant for a registry that has answered before: one that never did is not worth waiting for.
     Raises the last failure, or at once one that would come again.
     """
+    stop = stop or threading.Event()
     for pause in _PAUSES:
         try:
             return act()

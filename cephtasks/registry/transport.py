@@ -10,14 +10,13 @@ from typing import Any, Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from cephtasks import console
 from cephtasks.errors import (
     CephtasksError,
     RegistryCaInvalid,
     RegistryNotTrusted,
-    RegistryRefused,
+    RegistryUnreachable,
     RegistryWithoutTls,
 )
 from cephtasks.registry import troubles
@@ -28,16 +27,6 @@ _TIMEOUT = (10.0, 300.0)  # seconds to connect, and of silence; some registries 
 _PING_TIMEOUT = (10.0, 20.0)
 _BLOCK = 1 << 18  # bytes read from a file and written to a socket at once
 _CONNECTIONS = 8
-_PASSING = (408, 429, 500, 502, 503, 504)
-# Only what may be asked twice; nobody waits for a port where nothing listens.
-_AGAIN = Retry(
-    total=3,
-    connect=0,
-    backoff_factor=0.2,
-    status_forcelist=_PASSING,
-    allowed_methods=("GET", "HEAD"),
-    raise_on_status=False,
-)
 
 
 class Readable(Protocol):
@@ -80,7 +69,7 @@ class Client:
         self._session.trust_env = not is_loopback(host)
         self._session.headers["User-Agent"] = "cephtasks"
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(pool_maxsize=_CONNECTIONS, max_retries=_AGAIN))
+            self._session.mount(scheme, _Adapter(pool_maxsize=_CONNECTIONS))
 
     def __enter__(self) -> "Client":
         return self
@@ -113,21 +102,23 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         body_name: str = "",
+        timeout: tuple[float, float] = _TIMEOUT,
     ) -> requests.Response:
         """Send one request, with the login that the registry asks for, and return its answer.
 
         `target` is a path or a URL, `what` names in errors what is asked for, `ok` are the statuses hoped
-        for, `body` is bytes or opens what is read, as often as need be, `body_name` is its name in echoes.
+        for, `body` is bytes or opens what is read, as often as need be, `body_name` is its name in echoes,
+        `timeout` is how many seconds to wait for a connection, and for an answer.
         Raises RegistryUnauthorized, RegistryRefused, and what `base` raises.
         """
         url = self._absolute(target)
         self.show(method, url, headers, body_name)
         used = self._authorization(url, tuple(scopes))
-        answer = self._once(method, url, used, headers, body)
+        answer = self._once(method, url, used, headers, body, timeout)
         if answer.status_code == 401 and is_same_origin(url, self.base):
             self._login.challenged(answer, tuple(scopes), used)
             again = self._authorization(url, tuple(scopes))
-            answer = self._once(method, url, again, headers, body)
+            answer = self._once(method, url, again, headers, body, timeout)
         if answer.status_code not in ok:
             raise troubles.from_answer(self.host, what, answer)
         return answer
@@ -152,9 +143,8 @@ class Client:
             url = absolute(target, self.base)
             is_same_origin(url, self.base)
         except ValueError as error:
-            raise RegistryRefused(
-                f"{self.host} gives an address that cannot be read: {error}",
-                f"curl --include {self.base}/v2/",
+            raise troubles.not_a_registry(
+                self.base, f"it gives an address that cannot be read: {error}"
             ) from error
         return url
 
@@ -183,8 +173,8 @@ class Client:
                     verify=str(self._ca) if self._ca else True,
                 )
         except requests.RequestException as error:
-            trouble = troubles.from_exception(self.host, error)
-        raise trouble
+            trouble = troubles.from_exception(url, error)
+        raise trouble  # without its cause, whose text may hold a signed URL
 
     def _fetch_token(
         self, method: str, url: str, authorization: str, form: Mapping[str, str]
@@ -200,7 +190,7 @@ class Client:
                 verify=str(self._ca) if self._ca else True,
             )
         except requests.RequestException as error:
-            trouble = troubles.from_exception(url.split("/")[2], error)
+            trouble = troubles.from_exception(url, error)
         raise trouble
 
     def _found(self) -> str:
@@ -219,14 +209,14 @@ class Client:
             answer = self._once("GET", f"{url}/v2/", "", timeout=_PING_TIMEOUT)
         except CephtasksError as error:
             return error
-        if answer.status_code >= 500:
+        if answer.status_code >= 500 or answer.status_code in (403, 429):
             return troubles.from_answer(self.host, "any request", answer)
         if answer.is_redirect:
-            return troubles.not_a_registry(self.host, "it redirects to another address")
+            return troubles.not_a_registry(url, "it redirects to another address")
         if answer.status_code not in (200, 401):
-            return troubles.not_a_registry(self.host, f"HTTP {answer.status_code} for /v2/")
-        if troubles.is_html(answer):
-            return troubles.not_a_registry(self.host, "it sends a web page")
+            return troubles.not_a_registry(url, f"HTTP {answer.status_code} for /v2/")
+        if answer.status_code == 200 and troubles.is_html(answer):
+            return troubles.not_a_registry(url, "it sends a web page")
         return None
 
 
@@ -238,9 +228,12 @@ class _Adapter(HTTPAdapter):
 
 
 def _telling(failure: CephtasksError) -> int:
+    """How much a failure tells: an answer more than none, and that there is no TLS, nothing new."""
     if isinstance(failure, RegistryNotTrusted):
-        return 2
-    return 0 if isinstance(failure, RegistryWithoutTls) else 1
+        return 3
+    if isinstance(failure, RegistryUnreachable):
+        return 1
+    return 0 if isinstance(failure, RegistryWithoutTls) else 2
 
 
 def _checked(ca: Path | None) -> Path | None:

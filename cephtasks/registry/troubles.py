@@ -1,9 +1,12 @@
 """Troubles: turn what HTTP raises and what registries answer into our errors."""
 
+import contextlib
+import json
 import re
 import socket
 import ssl
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import requests
 
@@ -20,22 +23,27 @@ from cephtasks.registry.address import is_loopback
 
 _LONGEST_REASON = 300  # characters of a registry's own words
 _LONGEST_WAIT = 60.0  # seconds that Retry-After may ask for
+# What OpenSSL says when the answer to its greeting is no TLS; other failures are TLS that went wrong.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+# X509_V_ERR_… of certificates whose issuer is not known here, which REGISTRY_CA mends.
+_ISSUER_UNKNOWN = frozenset({2, 18, 19, 20, 21})
+_BLOB_UNKNOWN = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+_OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def from_exception(host: str, error: requests.RequestException) -> CephtasksError:
-    """What a request that got no answer means."""
+def from_exception(url: str, error: requests.RequestException) -> CephtasksError:
+    """What a request that got no answer means; `url` begins with where it went."""
+    host = urlsplit(url).netloc
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return RegistryNotTrusted(
-                f"the certificate of {host} cannot be verified: {cause.verify_message}",
-                "set REGISTRY_CA to the file with the registry's CA certificate",
-            )
-        if isinstance(cause, ssl.SSLError):
+            return _not_trusted(host, cause)
+        if isinstance(cause, ssl.SSLError) and (cause.reason or "") in _NOT_TLS:
             return RegistryWithoutTls(
-                f"{host} speaks no TLS", f"set REGISTRY_INSECURE={host} if plain HTTP is meant"
+                f"{host} speaks no TLS", f"REGISTRY_INSECURE={host} in .env, if plain HTTP is meant"
             )
-    return RegistryUnreachable(_why_unreachable(host, error, causes), _unreachable_hint(host))
+    return RegistryUnreachable(_why_unreachable(host, error, causes), _unreachable_hint(url, causes))
 
 
 def from_answer(host: str, what: str, answer: requests.Response) -> CephtasksError:
@@ -43,17 +51,13 @@ def from_answer(host: str, what: str, answer: requests.Response) -> CephtasksErr
     code, reason = _reason(answer)
     if answer.status_code in (401, 403):
         return RegistryUnauthorized(f"{host} does not allow {what}: {reason}", f"docker login {host}")
-    hint = f"curl --head {answer.url.partition('?')[0]}"
-    if answer.status_code == 413:
-        hint = f"raise the limit of request bodies (nginx: client_max_body_size) in front of {host}"
-    return RegistryRefused(
-        f"{host} refuses {what}: {reason}", hint, answer.status_code, code, _retry_after(answer)
-    )
+    fact = f"{host} refuses {what}: {reason}"
+    return RegistryRefused(fact, _refused_hint(host, answer), answer.status_code, code, _retry_after(answer))
 
 
-def not_a_registry(host: str, why: str) -> NotARegistry:
-    """Something answers at the registry's address in another way than a registry."""
-    return NotARegistry(f"{host} does not answer as a registry: {why}", f"curl --include {host}/v2/")
+def not_a_registry(base: str, why: str) -> NotARegistry:
+    """Something answers at the registry's URL in another way than a registry."""
+    return NotARegistry(f"{urlsplit(base).netloc} does not answer as a registry: {why}", _look(base))
 
 
 def is_html(answer: requests.Response) -> bool:
@@ -62,32 +66,68 @@ def is_html(answer: requests.Response) -> bool:
     return kind.startswith("text/html") or answer.content.lstrip()[:1] == b"<"
 
 
+def blobs_unknown(answer: requests.Response) -> frozenset[str]:
+    """The digests of blobs that the registry says it lacks; registries differ in where they name them."""
+    with contextlib.suppress(*_OTHER_SHAPE):
+        errors = [error for error in answer.json()["errors"] if error["code"] in _BLOB_UNKNOWN]
+        return frozenset(_DIGEST.findall(json.dumps(errors)))
+    return frozenset()
+
+
+def _not_trusted(host: str, cause: ssl.SSLCertVerificationError) -> RegistryNotTrusted:
+    hint = f"openssl s_client -connect {host} -showcerts"
+    if cause.verify_code in _ISSUER_UNKNOWN:
+        hint = "REGISTRY_CA=FILE in .env, with the certificate of the CA that the registry's own comes from"
+    return RegistryNotTrusted(f"the certificate of {host} cannot be verified: {cause.verify_message}", hint)
+
+
 def _why_unreachable(host: str, error: requests.RequestException, causes: tuple[BaseException, ...]) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
         return f"the proxy does not reach {host}"
     if isinstance(error, requests.exceptions.Timeout):
         return f"{host} does not answer in time"
     told = (_told(host, cause) for cause in causes if not isinstance(cause, requests.RequestException))
-    return next(filter(None, told), f"{host} broke off its answer: {type(causes[-1]).__name__}")
+    return next(filter(None, told), f"{host} broke off its answer")
 
 
 def _told(host: str, cause: BaseException) -> str:
     """What the operating system's own error says, or nothing."""
     for kind, words in (
-        (socket.gaierror, f"no host is known as {host}"),
+        (socket.gaierror, f"no host is known as {host.rpartition(':')[0] or host}"),
         (ConnectionRefusedError, f"nothing listens at {host}"),
         (TimeoutError, f"{host} does not answer in time"),
+        (ssl.SSLEOFError, f"{host} closed the connection without an answer"),
         (ConnectionError, f"{host} closed the connection without an answer"),
     ):
         if isinstance(cause, kind):
             return words
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return f"no TLS connection to {host}: {cause.reason.lower().replace('_', ' ')}"
     if isinstance(cause, OSError) and cause.errno and cause.strerror:
         return f"{host} cannot be reached: {cause.strerror}"
     return ""
 
 
-def _unreachable_hint(host: str) -> str:
-    return "invoke registry.up" if is_loopback(host) else f"curl --include {host}/v2/"
+def _unreachable_hint(url: str, causes: tuple[BaseException, ...]) -> str:
+    host = urlsplit(url).netloc
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return f"getent hosts {urlsplit(url).hostname}, or another REGISTRY in .env"
+    refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
+    return "invoke registry.up" if refused and is_loopback(host) else _look(url)
+
+
+def _refused_hint(host: str, answer: requests.Response) -> str:
+    if answer.status_code == 413:
+        return f"raise the limit of request bodies (nginx: client_max_body_size) in front of {host}"
+    if answer.request.method in ("GET", "HEAD"):
+        return f"curl --include {answer.url.partition('?')[0]}"
+    return _look(answer.url)
+
+
+def _look(url: str) -> str:
+    """The line that shows what answers there."""
+    parts = urlsplit(url)
+    return f"curl --include {parts.scheme}://{parts.netloc}/v2/"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -97,13 +137,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _reason(answer: requests.Response) -> tuple[str, str]:
-    """The code and the words of the first error of the answer's body, else its HTTP status."""
+    """The code and the words of the body's first error (distribution-spec, Error Codes), else the status."""
     status = f"HTTP {answer.status_code} {answer.reason or ''}".strip()
     try:
         first = answer.json()["errors"][0]
         code, message = str(first["code"]), str(first.get("message") or "")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "", status
+    except _OTHER_SHAPE:
+        return "", f"{status}, with a web page" if is_html(answer) else status
     words = re.sub(r"\s+", " ", f"{code}: {message}" if message else code)
     return code, "".join(letter for letter in words if letter.isprintable())[:_LONGEST_REASON]
 

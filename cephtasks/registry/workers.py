@@ -2,10 +2,11 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-_GRACE = 3.0  # seconds that threads get to end after a failure; they are daemons, so none outlives us
+_GRACE = 1.0  # seconds that threads get to end after a failure; they are daemons, so none outlives us
 
 Result = TypeVar("Result")
 Job = Callable[[threading.Event], Result]
@@ -20,7 +21,7 @@ def run_all(jobs: Sequence[Job[Result]], threads: int) -> list[Result]:
 
     Raises the first failure, or KeyboardInterrupt, after the other jobs were told to stop.
     """
-    stop = threading.Event()
+    stop, over = threading.Event(), threading.Event()
     waiting: queue.SimpleQueue[tuple[int, Job[Result]]] = queue.SimpleQueue()
     results: dict[int, Result] = {}
     failures: list[BaseException] = []
@@ -36,6 +37,9 @@ def run_all(jobs: Sequence[Job[Result]], threads: int) -> list[Result]:
             except BaseException as error:  # raised again on the thread that waits
                 failures.append(error)
                 stop.set()
+                over.set()
+            if len(results) == len(jobs):
+                over.set()
 
     for numbered in enumerate(jobs):
         waiting.put(numbered)
@@ -43,12 +47,14 @@ def run_all(jobs: Sequence[Job[Result]], threads: int) -> list[Result]:
     try:
         for worker in crew:
             worker.start()
-        while not stop.is_set() and any(worker.is_alive() for worker in crew):
-            stop.wait(0.05)
+        if crew:
+            over.wait()
     finally:
         stop.set()
+        deadline = time.monotonic() + _GRACE
         for worker in crew:
-            worker.join(_GRACE)
+            if worker.ident is not None:
+                worker.join(max(0.0, deadline - time.monotonic()))
     if failures:
         raise failures[0]
     return [results[index] for index in range(len(jobs))]

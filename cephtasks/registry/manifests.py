@@ -1,0 +1,58 @@
+"""Manifests: name an image in a repository, and read back what a name means.
+
+Spec: https://github.com/opencontainers/distribution-spec/blob/main/spec.md, Pushing Manifests.
+"""
+
+from cephtasks.oci import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Image, digest_of
+from cephtasks.reference import Reference
+from cephtasks.registry import troubles
+from cephtasks.registry.blobs import push_scopes
+from cephtasks.registry.transport import Client
+
+# All of them: a registry may convert a manifest for who accepts only another type.
+_ACCEPT = {"Accept": ", ".join((OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_INDEX))}
+
+
+def digest_at(client: Client, reference: Reference) -> str | None:
+    """The digest of the manifest that a tag or digest names in the registry; None where it names none."""
+    answer = client.send(
+        "HEAD", _target(reference), str(reference), push_scopes(reference.repository), (200, 404), _ACCEPT
+    )
+    if answer.status_code == 404:
+        return None
+    return answer.headers.get("Docker-Content-Digest") or _digest_of_body(client, reference)
+
+
+def put(client: Client, reference: Reference, image: Image) -> frozenset[str]:
+    """Name an image, whose blobs are there; nothing, or the digests that the registry lacks after all."""
+    answer = client.send(
+        "PUT",
+        _target(reference),
+        str(reference),
+        push_scopes(reference.repository),
+        ok=(200, 201, 202, 400, 404),
+        headers={"Content-Type": image.media_type},
+        body=image.manifest,
+        body_name="manifest.json",
+    )
+    lacking = troubles.blobs_unknown(answer)
+    if answer.status_code in (400, 404) and not lacking:
+        raise troubles.from_answer(client.host, str(reference), answer)
+    return lacking
+
+
+def show(client: Client, reference: Reference, image: Image) -> None:
+    """Show the request that would name an image."""
+    headers = {"Content-Type": image.media_type}
+    client.show("PUT", _target(reference), headers, body_name="manifest.json")
+
+
+def _target(reference: Reference) -> str:
+    return f"/v2/{reference.repository}/manifests/{reference.target}"
+
+
+def _digest_of_body(client: Client, reference: Reference) -> str | None:
+    answer = client.send(
+        "GET", _target(reference), str(reference), push_scopes(reference.repository), (200, 404), _ACCEPT
+    )
+    return digest_of(answer.content) if answer.status_code == 200 else None
