@@ -5,6 +5,7 @@
          ├─ UsageError                exit 2: a setting or an argument is wrong, nothing was started
          │   ├─ SettingsInvalid
          │   ├─ EnvFileNotFound
+         │   ├─ EnvFileUnreadable
          │   ├─ ReferenceInvalid
          │   ├─ SourceNotFolder
          │   ├─ GitUrlInvalid
@@ -20,6 +21,7 @@
          ├─ ContainerFailed
          ├─ TreeInvalid
          ├─ TreeChanged
+         ├─ ElfDamaged
          ├─ StoreFailed
          ├─ BlobDamaged
          ├─ ImageNotPacked
@@ -87,7 +89,11 @@ class SettingsInvalid(UsageError):
 
 
 class EnvFileNotFound(UsageError):
-    """The `.env` file that was named does not exist or cannot be read."""
+    """The `.env` file that was named does not exist."""
+
+
+class EnvFileUnreadable(UsageError):
+    """The `.env` file cannot be read, or is no text."""
 
 
 class ReferenceInvalid(UsageError):
@@ -150,6 +156,10 @@ class TreeInvalid(CephtasksError):
 
 class TreeChanged(CephtasksError):
     """A file changed while it was being read."""
+
+
+class ElfDamaged(CephtasksError):
+    """A file begins as ELF, and then ends too soon or contradicts itself."""
 
 
 class StoreFailed(CephtasksError):

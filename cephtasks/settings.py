@@ -1,22 +1,23 @@
 """Settings: `.env` and environment become one frozen, validated `Settings`."""
 
 import difflib
+import io
 import os
+import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 
-from cephtasks import reference
-from cephtasks.errors import EnvFileNotFound, ReferenceInvalid, SettingsInvalid
+from cephtasks import reference, values
+from cephtasks.errors import EnvFileNotFound, EnvFileUnreadable, SettingsInvalid
 
 ENV_FILE_KEY = "CEPHTASKS_ENV_FILE"
 DEBUG_KEY = "CEPHTASKS_DEBUG"
 _OWN_KEYS = (ENV_FILE_KEY, DEBUG_KEY)
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
 @dataclass(frozen=True)
@@ -37,175 +38,83 @@ class Key:
     @property
     def is_switch(self) -> bool:
         """Whether the setting is true or false."""
-        return self.read is _boolean
-
-
-def _text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value.strip()
-
-
-def _optional(value: str) -> str:
-    return value.strip()
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(value.replace(",", " ").split())
-
-
-def _boolean(value: str) -> bool:
-    if value.strip().lower() in _TRUE:
-        return True
-    if value.strip().lower() in _FALSE:
-        return False
-    raise ValueError(f"is {value!r}, not true or false")
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def read(value: str) -> str:
-        if value.strip().lower() not in choices:
-            raise ValueError(f"is {value!r}, not one of {', '.join(choices)}")
-        return value.strip().lower()
-
-    return read
-
-
-def _threads(value: str) -> int:
-    if not value.strip():
-        return threads_for(os.cpu_count() or 1, _memory_bytes())
-    if not value.strip().isdigit() or int(value) < 1:
-        raise ValueError(f"is {value!r}, not a number of 1 or more")
-    return int(value)
-
-
-def _image(value: str) -> str:
-    try:
-        return reference.parse(value.strip()).familiar
-    except ReferenceInvalid as error:
-        raise ValueError(error.fact) from error
-
-
-def _optional_image(value: str) -> str:
-    return _image(value) if value.strip() else ""
-
-
-def _registry(value: str) -> str:
-    if not reference.is_registry(value.strip()):
-        raise ValueError(f"is {value!r}, not a host or host:port")
-    return value.strip()
-
-
-def _registries(value: str) -> tuple[str, ...]:
-    return tuple(_registry(word) for word in _words(value))
-
-
-def _repository(value: str) -> str:
-    if not reference.is_repository(value.strip()):
-        raise ValueError(f"is {value!r}, not a repository such as ceph/daemon")
-    return value.strip()
-
-
-def _optional_tag(value: str) -> str:
-    if value.strip() and not reference.is_tag(value.strip()):
-        raise ValueError(f"is {value!r}, not a tag (letters, digits, _ . -, at most 128)")
-    return value.strip()
-
-
-def _path(value: str) -> Path:
-    return Path(_text(value))
-
-
-def _optional_path(value: str) -> Path | None:
-    if not value.strip():
-        return None
-    return Path(value.strip())
-
-
-BYTES_PER_JOB = 3 * 1024**3  # a compile job of Ceph takes 2.5 to 3.5 GB
-
-
-def threads_for(cores: int, memory: int) -> int:
-    """Compile jobs that cores and memory (bytes) allow, at least one."""
-    return max(1, min(cores, memory // BYTES_PER_JOB))
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return self.read is values.boolean
 
 
 CEPH_TOOLS = "ceph ceph-fuse rados rbd ceph-mon ceph-osd ceph-mds ceph-mgr radosgw"
 
 KEYS: tuple[Key, ...] = (
-    Key("GIT_URL", "https://github.com/ceph/ceph.git", _text, "where compile clones the source from"),
+    Key("GIT_URL", "https://github.com/ceph/ceph.git", values.text, "where compile clones the source from"),
     Key(
         "SHA1_OR_REF",
         "remotes/origin/master",
-        _optional,
+        values.optional,
         "commit, tag or branch to build; empty: the source as it is",
     ),
-    Key("SOURCE_DIR", "ceph", _path, "the source tree on this host; mounted at /ceph in the builder"),
+    Key("SOURCE_DIR", "ceph", values.path, "the source tree on this host; mounted at /ceph in the builder"),
     Key(
         "BASE_IMAGE",
         "ceph/daemon:tag-build-master-jewel-ubuntu-14.04",
-        _image,
+        values.image,
         "the image that the compiled files go onto",
     ),
-    Key("BASE_ALIAS", "ceph/daemon:latest", _image, "the local name that fetch-base gives the base"),
-    Key("BUILDER_IMAGE", "cephbuilder/ceph:latest", _image, "the image with the compilers"),
-    Key("BUILD_COMMAND", "build-cmake", _text, "what compile runs in the builder"),
+    Key(
+        "BASE_ALIAS", "ceph/daemon:latest", values.new_image, "the local name that fetch-base gives the base"
+    ),
+    Key("BUILDER_IMAGE", "cephbuilder/ceph:latest", values.image, "the image with the compilers"),
+    Key("BUILD_COMMAND", "build-cmake", values.text, "what compile runs in the builder"),
     Key(
         "RECONFIGURE",
         "auto",
-        _choice("auto", "true", "false"),
+        values.choice("auto", "true", "false"),
         "run cmake's configure step; auto: when it never ran or its flags changed",
     ),
-    Key("CLEAN", "false", _boolean, "remove the build folder before compiling"),
-    Key("CONFIGURE_FLAGS", "-DWITH_TESTS=OFF", _optional, "flags for the configure step"),
+    Key("CLEAN", "false", values.boolean, "remove the build folder before compiling"),
+    Key("CONFIGURE_FLAGS", "-DWITH_TESTS=OFF", values.optional, "flags for the configure step"),
     Key(
         "BUILD_THREADS",
         "",
-        _threads,
+        values.threads,
         "compile jobs at once, one for every 3 GiB of memory",
         shown_default="as many as cores and memory allow",
     ),
-    Key("INSTALL_HEADERS", "false", _boolean, "install the header files too"),
+    Key("INSTALL_HEADERS", "false", values.boolean, "install the header files too"),
     Key(
         "IMAGE_NAME",
         "",
-        _optional_image,
+        values.optional_new_image,
         "the name of the image that pack makes",
         shown_default="ceph-heads/<SHA1_OR_REF>",
     ),
-    Key("REGISTRY", "localhost:5000", _registry, "the registry that push sends to, host[:port]"),
-    Key("REPOSITORY", "ceph/daemon", _repository, "the repository in the registry"),
+    Key("REGISTRY", "localhost:5000", values.registry, "the registry that push sends to, host[:port]"),
+    Key("REPOSITORY", "ceph/daemon", values.repository, "the repository in the registry"),
     Key(
         "TAG",
         "",
-        _optional_tag,
+        values.optional_tag,
         "the tag in the registry",
         shown_default="the last part of SHA1_OR_REF",
     ),
-    Key("CHECK_TOOLS", CEPH_TOOLS, _words, "tools that check starts, those that the image has"),
+    Key("CHECK_TOOLS", CEPH_TOOLS, values.command_lines, "tools that check starts, those that the image has"),
     Key(
         "FIX_LIBS",
         "",
-        _words,
+        values.words,
         "file name globs of the libraries that fix adds",
         shown_default="found by soname and symbol",
     ),
-    Key("STATE_DIR", ".cephtasks", _path, "images, logs and the demo's registry live here"),
+    Key("STATE_DIR", ".cephtasks", values.path, "images, logs and the demo's registry live here"),
     Key(
         "LAYER_COMPRESSION",
         "gzip",
-        _choice("gzip", "zstd"),
+        values.choice("gzip", "zstd"),
         "how layers are compressed; zstd needs engines of version 23 or later",
     ),
-    Key("REGISTRY_CA", "", _optional_path, "file with the CA certificates of the registry"),
+    Key("REGISTRY_CA", "", values.optional_path, "file with the CA certificates of the registry"),
     Key(
         "REGISTRY_INSECURE",
         "",
-        _registries,
+        values.registries,
         "registries that may be reached by plain HTTP",
         shown_default="loopback only",
     ),
@@ -264,7 +173,7 @@ def load(
     `env_file` (or CEPHTASKS_ENV_FILE) must exist when named; the `.env` in `folder` may be missing.
     Relative paths of a settings file count from its folder, those of the defaults from `folder`,
     those of flags and environment from the current folder.
-    Raises EnvFileNotFound, or SettingsInvalid with every fault at once.
+    Raises EnvFileNotFound, EnvFileUnreadable, or SettingsInvalid with every fault at once.
     """
     environment = os.environ if environment is None else environment
     named = env_file or (Path(environment[ENV_FILE_KEY]) if environment.get(ENV_FILE_KEY) else None)
@@ -276,11 +185,11 @@ def load(
         _Source("default", {key.name: key.default for key in KEYS}, folder),
     )
     chosen = {key.name: next(source for source in sources if key.name in source.entries) for key in KEYS}
-    values, faults = _read_all(chosen)
-    if faults:
-        raise SettingsInvalid(faults, "mend these and type the same again")
+    read, faults = _read_all(chosen)
+    if file.faults or faults:
+        raise SettingsInvalid([*file.faults, *faults], "mend these and type the same again")
     return Settings(
-        **{**values, **_derived(values)},
+        **{**read, **_derived(read)},
         origins={name: source.origin for name, source in chosen.items()},
         warnings=tuple(_misspelt(file)),
     )
@@ -305,7 +214,7 @@ def environment_for(env_file: Path) -> dict[str, str]:
 
 def debugging() -> bool:
     """Whether CEPHTASKS_DEBUG asks for tracebacks."""
-    return os.environ.get(DEBUG_KEY, "").lower() in _TRUE
+    return os.environ.get(DEBUG_KEY, "").lower() in values.TRUE
 
 
 def example() -> str:
@@ -313,7 +222,7 @@ def example() -> str:
     lines = ["# Copy to .env and change what differs. A flag beats the environment, which beats this file."]
     for key in KEYS:
         default = f" (default: {key.shown_default})" if key.shown_default else ""
-        value = f'"{key.default}"' if " " in key.default else key.default
+        value = f'"{key.default}"' if re.search(r"[\s#]", key.default) else key.default
         lines += ["", f"# {key.comment}{default}", f"{'# ' if key.shown_default else ''}{key.name}={value}"]
     return "\n".join(lines) + "\n"
 
@@ -325,48 +234,74 @@ class _Source:
     origin: str
     entries: Mapping[str, str]
     folder: Path
+    faults: tuple[str, ...] = ()
 
 
 def _env_file(named: Path | None, default: Path) -> _Source:
     path = named or default
-    if named is None and not path.exists():
-        return _Source(".env", {}, path.parent)
-    if not path.is_file():
-        raise EnvFileNotFound(f"there is no settings file {path}", "cp .env.example .env")
     try:
-        entries = dotenv_values(path, interpolate=False)
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if named is None and not path.is_symlink():
+            return _Source(".env", {}, path.parent)
+        raise EnvFileNotFound(
+            f"there is no settings file {path}", f"cp .env.example {shlex.quote(str(path))}"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise EnvFileNotFound(f"the settings file {path} cannot be read: {error}", f"less {path}") from error
-    return _Source(str(path), {name: value or "" for name, value in entries.items()}, path.parent)
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise EnvFileUnreadable(
+            f"the settings file {path} cannot be read: {why}", f"ls -l {shlex.quote(str(path))}"
+        ) from error
+    lines = tuple(parse_stream(io.StringIO(text)))
+    # A line may hold a secret that does not belong there: tell its number only.
+    broken = (_number(line) for line in lines if line.error or (line.key and line.value is None))
+    return _Source(
+        _short(path),
+        {line.key: line.value or "" for line in lines if line.key},
+        path.parent,
+        tuple(f"line {number} is not KEY=value ({_short(path)})" for number in broken),
+    )
+
+
+def _number(line: Binding) -> int:
+    """The parser counts the empty lines before a line as its own."""
+    text = line.original.string
+    return line.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _read_all(chosen: Mapping[str, _Source]) -> tuple[dict[str, Any], list[str]]:
-    values: dict[str, Any] = {}
+    read: dict[str, Any] = {}
     faults = []
     for key in KEYS:
         source = chosen[key.name]
         try:
             value = key.read(source.entries[key.name])
-            values[key.attribute] = _located(value, source.folder) if isinstance(value, Path) else value
+            read[key.attribute] = _located(value, source.folder) if isinstance(value, Path) else value
         except ValueError as error:
             faults.append(f"{key.name} {error} ({source.origin})")
-    return values, faults
+    return read, faults
 
 
 def _located(path: Path, folder: Path) -> Path:
     """Relative paths are shown relative where that is possible, so messages stay short."""
-    path = folder / path.expanduser()
-    absolute = path.resolve()
-    return absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute
+    try:
+        return Path(_short((folder / path).resolve()))
+    except (OSError, RuntimeError) as error:  # RuntimeError: Python's word for symlinks in a circle
+        raise ValueError(f"is {str(path)!r}, where symlinks lead in a circle") from error
 
 
-def _derived(values: Mapping[str, Any]) -> dict[str, str]:
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _derived(read: Mapping[str, Any]) -> dict[str, str]:
     """Names that follow from the source: its ref, or its folder's name where no ref is set."""
-    source = values["sha1_or_ref"] or values["source_dir"].resolve().name
+    source = read["sha1_or_ref"] or read["source_dir"].resolve().name
     repository = reference.legal_repository(f"ceph-heads/{source}")
     return {
-        "image_name": values["image_name"] or reference.parse(repository).familiar,
-        "tag": values["tag"] or reference.legal_tag(source.rpartition("/")[2]),
+        "image_name": read["image_name"] or reference.parse(repository).familiar,
+        "tag": read["tag"] or reference.legal_tag(source.rpartition("/")[2]),
     }
 
 

@@ -1,0 +1,143 @@
+"""Values: read the text of a setting as what it means.
+
+Each reader takes the text as it stands in `.env` and raises ValueError with the rest of a sentence
+that starts with the setting's name.
+"""
+
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from cephtasks import reference
+from cephtasks.errors import ReferenceInvalid
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+BYTES_PER_JOB = 3 * 1024**3  # a compile job of Ceph takes 2.5 to 3.5 GB
+
+
+def text(value: str) -> str:
+    """Something."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value.strip()
+
+
+def optional(value: str) -> str:
+    """Something or nothing."""
+    return value.strip()
+
+
+def words(value: str) -> tuple[str, ...]:
+    """Words between white space or commas."""
+    return tuple(value.replace(",", " ").split())
+
+
+def command_lines(value: str) -> tuple[str, ...]:
+    """Command lines between white space; one with arguments stands in quotes, as a shell reads them."""
+    try:
+        lines = tuple(shlex.split(value))
+        empty = any(not shlex.split(line) for line in lines)
+    except ValueError as error:
+        raise ValueError(f"is {value!r}, which no shell can read: {error}") from error
+    if empty:
+        raise ValueError(f"is {value!r}, where one of the command lines is empty")
+    return lines
+
+
+def boolean(value: str) -> bool:
+    """True or false, in the usual words."""
+    if value.strip().lower() in TRUE:
+        return True
+    if value.strip().lower() in FALSE:
+        return False
+    raise ValueError(f"is {value!r}, not true or false")
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    """A reader of one word out of several."""
+
+    def read(value: str) -> str:
+        if value.strip().lower() not in choices:
+            raise ValueError(f"is {value!r}, not one of {', '.join(choices)}")
+        return value.strip().lower()
+
+    return read
+
+
+def threads(value: str) -> int:
+    """Compile jobs at once; nothing: as many as this machine allows."""
+    if not value.strip():
+        return threads_for(os.cpu_count() or 1, _memory_bytes())
+    if not (value.isascii() and value.strip().isdigit() and int(value)):
+        raise ValueError(f"is {value!r}, not a number of 1 or more")
+    return int(value)
+
+
+def threads_for(cores: int, memory: int) -> int:
+    """Compile jobs that cores and memory (bytes) allow, at least one."""
+    return max(1, min(cores, memory // BYTES_PER_JOB))
+
+
+def image(value: str) -> str:
+    """The name of an image, in the short form that Docker shows."""
+    try:
+        return reference.parse(value.strip()).familiar
+    except ReferenceInvalid as error:
+        raise ValueError(error.fact) from error
+
+
+def new_image(value: str) -> str:
+    """The name that an image is to get, so one without a digest."""
+    if "@" in value:
+        raise ValueError(f"is {value!r}: an image gets a name and a tag, its digest it has")
+    return image(value)
+
+
+def optional_new_image(value: str) -> str:
+    """The name that an image is to get, or nothing."""
+    return new_image(value) if value.strip() else ""
+
+
+def registry(value: str) -> str:
+    """A registry."""
+    if not reference.is_registry(value.strip()):
+        raise ValueError(f"is {value!r}, not a host or host:port")
+    return value.strip()
+
+
+def registries(value: str) -> tuple[str, ...]:
+    """Registries between white space or commas."""
+    return tuple(registry(word) for word in words(value))
+
+
+def repository(value: str) -> str:
+    """A repository's path."""
+    if not reference.is_repository(value.strip()):
+        raise ValueError(f"is {value!r}, not a repository such as ceph/daemon")
+    return value.strip()
+
+
+def optional_tag(value: str) -> str:
+    """A tag or nothing."""
+    if value.strip() and not reference.is_tag(value.strip()):
+        raise ValueError(f"is {value!r}, not a tag (letters, digits, _ . -, at most 128)")
+    return value.strip()
+
+
+def path(value: str) -> Path:
+    """A path of this host; `~` is somebody's home."""
+    try:
+        return Path(text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"is {value!r}, and there is no such home") from error
+
+
+def optional_path(value: str) -> Path | None:
+    """A path of this host or nothing."""
+    return path(value) if value.strip() else None
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
