@@ -110,6 +110,7 @@ def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, Entry]:
             if below is not None and below.kind is Kind.FOLDER and entry.kind is not Kind.FOLDER:
                 _drop(seen, entry.path, itself=True)
             seen[entry.path] = entry
+            _imply_parents(seen, entry.path)
     return seen
 
 
@@ -224,6 +225,15 @@ def _sha256(content: IO[bytes]) -> str:
     while chunk := content.read(_CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def _imply_parents(seen: dict[str, Entry], path: str) -> None:
+    """Folders that no layer names, but that hold something: engines make them when they unpack."""
+    while parent := path.rpartition("/")[0]:
+        if parent in seen:
+            return
+        seen[parent] = Entry(parent, Kind.FOLDER)
+        path = parent
 
 
 def _drop(seen: dict[str, Entry], path: str, itself: bool) -> None:

@@ -62,8 +62,14 @@ def node(folder: Path) -> Iterator[Node]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def tiny_image(engine: Engine, name: str, *changes: str, files: dict[str, bytes] | None = None) -> str:
-    """Make an image of a megabyte with busybox's shell and commands, and further files; its id."""
+def tiny_image(
+    engine: Engine,
+    name: str,
+    *changes: str,
+    files: dict[str, bytes] | None = None,
+    links: dict[str, str] | None = None,
+) -> str:
+    """Make an image of a megabyte with busybox's shell and commands, further files and symlinks; its id."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         for folder in ("bin", "tmp", "usr", "usr/bin", "etc"):
@@ -71,6 +77,10 @@ def tiny_image(engine: Engine, name: str, *changes: str, files: dict[str, bytes]
             member.type, member.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
             tar.addfile(member)
         tar.add(_BUSYBOX, "bin/busybox")
+        for path, target in (links or {}).items():
+            member = tarfile.TarInfo(path)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            tar.addfile(member)
         for command in ("sh", "cat", "echo", "ls", "sleep", "id", "env", "mkdir", "touch", "true", "false"):
             link = tarfile.TarInfo(f"bin/{command}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
