@@ -220,7 +220,40 @@ class Engine:
         finally:
             self._remove(name)
 
-    def _create(self, name: str, spec: RunSpec) -> None:
+    def start(self, name: str, spec: RunSpec, published: Mapping[int, tuple[str, int]]) -> None:
+        """Start a container that goes on running; `published` gives for a port inside where it is reached.
+
+        Raises ImageNotFound, ContainerFailed.
+        """
+        flags = [f"--publish={address}:{port}:{inside}" for inside, (address, port) in published.items()]
+        _, _, _, *rest = shlex.split(spec.command_line())  # docker run --rm
+        if not self._changes("docker", "run", "--detach", f"--name={name}", *flags, *rest):
+            return
+        self._create(name, spec, published)
+        try:
+            self._api.start(name)
+        except (docker.errors.DockerException, OSError) as error:
+            self.remove(name)
+            raise ContainerFailed(
+                f"{spec.image} could not be started: {_one_line(error)}", _ENGINE_HINT
+            ) from error
+
+    def is_running(self, name: str) -> bool:
+        """Whether there is a container of that name, and it runs."""
+        with _translated(f"docker inspect {name}"):
+            try:
+                return bool(self._api.inspect_container(name)["State"]["Running"])
+            except docker.errors.NotFound:
+                return False
+
+    def remove(self, name: str) -> None:
+        """Stop and remove the container of that name, where there is one."""
+        if self._changes("docker", "rm", "--force", "--volumes", name):
+            self._remove(name)
+
+    def _create(
+        self, name: str, spec: RunSpec, published: Mapping[int, tuple[str, int]] | None = None
+    ) -> None:
         try:
             self._api.create_container(
                 spec.image,
@@ -231,8 +264,10 @@ class Engine:
                 user=spec.user or None,
                 working_dir=spec.workdir or None,
                 labels={LABEL: spec.purpose},
+                ports=list(published or ()),
                 host_config=self._api.create_host_config(
                     network_mode=spec.network,
+                    port_bindings=dict(published or {}),
                     binds=[f"{m.source}:{m.target}{':ro' if m.read_only else ''}" for m in spec.mounts],
                 ),
             )
