@@ -67,16 +67,16 @@ def push(
     reference: Reference,
     image: Image,
     open_blob: OpenBlob,
+    on_progress: OnProgress = _silent,
     *,
     mount_from: Mapping[str, str] | None = None,
-    on_progress: OnProgress = _silent,
     threads: int = _THREADS,
 ) -> Pushed:
     """Bring an image into a registry: the blobs that it lacks, then the manifest, then a look at the tag.
 
-    `open_blob` gives a blob's bytes by digest, `mount_from` names for a digest a repository of the same
-    registry that has it, `on_progress` gets name, bytes done, bytes in all and a note, from `threads`
-    threads. Raises ReferenceInvalid, BlobDamaged, PushNotKept, Interrupted, and what the client raises.
+    `open_blob` gives a blob's bytes by digest, `on_progress` gets name, bytes done, bytes in all and a
+    note, from `threads` threads, `mount_from` names for a digest a repository of the same registry that
+    has it. Raises ReferenceInvalid, BlobDamaged, PushNotKept, Interrupted, and what the client raises.
     """
     _require_own_digest(reference, image)
     started = time.monotonic()
