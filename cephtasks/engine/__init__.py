@@ -1,0 +1,18 @@
+"""Engine: the one edge to Docker, through its SDK."""
+
+from cephtasks.engine.client import Engine, EngineImage
+from cephtasks.engine.containers import LABEL, Mount, OnOutput, RunResult, RunSpec
+from cephtasks.engine.logins import credentials
+from cephtasks.engine.pulls import OnProgress
+
+__all__ = [
+    "LABEL",
+    "Engine",
+    "EngineImage",
+    "Mount",
+    "OnOutput",
+    "OnProgress",
+    "RunResult",
+    "RunSpec",
+    "credentials",
+]

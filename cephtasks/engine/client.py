@@ -1,0 +1,197 @@
+"""Client: what one engine is asked to do, echoed as the `docker` line that does the same."""
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+
+from cephtasks import console
+from cephtasks.engine import containers, pulls
+from cephtasks.engine.connection import Connection
+from cephtasks.engine.containers import OnOutput, RunResult, RunSpec
+from cephtasks.engine.pulls import OnProgress
+from cephtasks.engine.troubles import FAILURES, one_line
+from cephtasks.errors import EngineRefused, ImageNotFound, ReferenceInvalid
+from cephtasks.reference import Reference, parse
+
+_CHUNK = 1 << 20
+_HINT = "docker info"
+
+
+@dataclass(frozen=True)
+class EngineImage:
+    """An image as the engine describes it; `size` in bytes, unpacked."""
+
+    id: str
+    tags: tuple[str, ...]
+    repo_digests: tuple[str, ...]
+    diff_ids: tuple[str, ...]
+    architecture: str
+    entrypoint: tuple[str, ...]
+    size: int
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+class Engine:
+    """A connection to one Docker engine; with `dry`, what would change something is only echoed."""
+
+    def __init__(self, connection: Connection, dry: bool = False, echo: bool = False) -> None:
+        self._connection = connection
+        self._api: Any = connection.api
+        self.dry = dry
+        self._echo = echo or dry
+
+    @classmethod
+    def connect(cls, dry: bool = False, echo: bool = False, host: str = "") -> "Engine":
+        """Reach the engine at `host`, or else the one that DOCKER_HOST or Docker's context names.
+
+        Raises DockerHostInvalid, EngineUnreachable, EngineRefused.
+        """
+        return cls(Connection(host), dry, echo)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def image(self, reference: str) -> EngineImage | None:
+        """The image of that name or id, or None where the engine has none."""
+        with _translated(f"docker image inspect {reference}"):
+            try:
+                return _read_image(self._api.inspect_image(reference))
+            except docker.errors.ImageNotFound:
+                return None
+
+    def require_image(self, reference: str, hint: str) -> EngineImage:
+        """The image of that name or id; raises ImageNotFound with the hint."""
+        found = self.image(reference)
+        if found is None:
+            raise ImageNotFound(f"the engine has no image {reference}", hint)
+        return found
+
+    def images(self) -> tuple[EngineImage, ...]:
+        """All tagged images of the engine."""
+        with _translated("docker image ls"):
+            listed = self._api.images()
+        found = (self.image(document["Id"]) for document in listed)
+        return tuple(image for image in found if image is not None and image.tags)
+
+    def pull(self, reference: str, on_progress: OnProgress) -> EngineImage | None:
+        """Fetch an image from its registry; `on_progress` gets layer, bytes done, bytes in all, what is done.
+
+        Raises PullFailed. Returns None in a dry run where the engine lacks the image.
+        """
+        if not self._changes("docker", "pull", reference):
+            return self.image(reference)
+        named = parse(reference)
+        pulls.pull(self._api, named, on_progress)
+        fetched = named.with_digest(named.digest) if named.digest else named
+        return self.require_image(fetched.familiar, f"docker pull {reference}")
+
+    def tag(self, image: str, reference: str) -> None:
+        """Give an image one more name; raises ReferenceInvalid for a name with a digest."""
+        named = _name(reference)
+        if self._changes("docker", "tag", image, reference):
+            with _translated(f"docker tag {image} {reference}"):
+                self._api.tag(image, named.name, named.tag, force=True)
+
+    def untag(self, reference: str) -> None:
+        """Take a name from an image; the last name takes the image away too."""
+        if self._changes("docker", "image", "rm", reference):
+            with _translated(f"docker image rm {reference}"):
+                self._api.remove_image(reference)
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """The image as an archive, in chunks, as `docker save` writes it."""
+        self._show("docker", "save", image)
+        with (
+            _translated(f"docker save {image}"),
+            closing(self._api.get_image(image, chunk_size=_CHUNK)) as chunks,
+        ):
+            yield from chunks
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        """Take in the images of an archive; raises EngineRefused also for errors inside the answer."""
+        if self._changes("docker", "load"):
+            with _translated("docker load"):
+                # An iterator, for of a list requests would make a form.
+                for event in self._api.load_image(iter(archive)):
+                    if "error" in event:
+                        raise EngineRefused(f"docker load failed: {event['error']}", _HINT)
+
+    def import_tar(self, tar: Iterable[bytes], reference: str, changes: Sequence[str] = ()) -> str:
+        """Make an image of one layer from a tar; `changes` are Dockerfile lines. Returns its id."""
+        named = _name(reference)
+        options = [f"--change={change}" for change in changes]
+        if not self._changes("docker", "import", *options, "-", reference):
+            return ""
+        with _translated(f"docker import {reference}"):
+            self._api.import_image_from_data(iter(tar), named.name, named.tag, changes=list(changes))
+        return self.require_image(reference, _HINT).id
+
+    def build(self, folder: Path, reference: str, on_output: Callable[[str], None]) -> str:
+        """Make an image from the folder's Dockerfile; returns its id. Raises EngineRefused."""
+        if not self._changes("docker", "build", f"--tag={reference}", str(folder)):
+            return ""
+        with _translated(f"docker build {folder}"):
+            for event in self._api.build(path=str(folder), tag=reference, rm=True, forcerm=True, decode=True):
+                if "error" in event:
+                    raise EngineRefused(f"docker build failed: {event['error'].strip()}", _HINT)
+                if event.get("stream", "").strip():
+                    on_output(event["stream"].rstrip("\n"))
+        return self.require_image(reference, _HINT).id
+
+    def run(self, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> RunResult:
+        """Run a container to its end, its output live; it is removed however this ends.
+
+        Raises ImageNotFound, ContainerFailed. In a dry run it ends well.
+        """
+        if not self._changes(*spec.words()):
+            return RunResult(0)
+        return containers.run(self._api, spec, on_stdout, on_stderr)
+
+    def _show(self, *words: str) -> None:
+        if self._echo:
+            console.say(shlex.join(words))
+
+    def _changes(self, *words: str) -> bool:
+        """Echo the line where that is wanted; whether the call is to be made."""
+        self._show(*words)
+        return not self.dry
+
+
+def _name(reference: str) -> Reference:
+    """A reference to give to an image."""
+    named = parse(reference)
+    if named.digest:
+        fact = f"{reference} has a digest, which nobody can give to an image"
+        raise ReferenceInvalid(fact, reference.partition("@")[0])
+    return named
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        raise EngineRefused(f"{what} failed: {one_line(error)}", _HINT) from error
+
+
+def _read_image(document: Mapping[str, Any]) -> EngineImage:
+    config = document.get("Config") or {}
+    variables = (variable.partition("=") for variable in config.get("Env") or ())
+    return EngineImage(
+        id=document["Id"],
+        tags=tuple(document.get("RepoTags") or ()),
+        repo_digests=tuple(document.get("RepoDigests") or ()),
+        diff_ids=tuple((document.get("RootFS") or {}).get("Layers") or ()),
+        architecture=document.get("Architecture", ""),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        size=int(document.get("Size", 0)),
+        labels=dict(config.get("Labels") or {}),
+        env={name: value for name, _, value in variables},
+    )

@@ -1,0 +1,205 @@
+"""Containers: run one to its end, its output live, and take it away."""
+
+import csv
+import io
+import shlex
+import tarfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker.errors
+import docker.types
+
+from cephtasks import console
+from cephtasks.engine.troubles import FAILURES, one_line
+from cephtasks.errors import ContainerFailed, ImageNotFound
+
+LABEL = "cephtasks"
+_HINT = "docker info"
+
+OnOutput = Callable[[bytes], None]
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the host and where the container sees it."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+    def option(self) -> str:
+        """The value of `docker run --mount`: a line of CSV, so a path may hold anything."""
+        line = io.StringIO()
+        fields = ["type=bind", f"source={self.source}", f"target={self.target}"]
+        csv.writer(line, lineterminator="").writerow(fields + ["readonly"] * self.read_only)
+        return line.getvalue()
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One container to run: what `docker run` would be told.
+
+    `timeout` is in seconds. `passable` names folders of the image that only root may enter there, and
+    anybody may in this container.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    mounts: tuple[Mount, ...] = ()
+    user: str = ""
+    workdir: str = ""
+    network: str = "none"
+    purpose: str = "run"
+    timeout: float | None = None
+    passable: tuple[str, ...] = ()
+
+    def words(self) -> list[str]:
+        """The words of the `docker run` line that does the same, but for `timeout` and `passable`."""
+        words = ["docker", "run", "--rm", f"--network={self.network}"]
+        words += [f"--user={self.user}"] if self.user else []
+        words += [f"--workdir={self.workdir}"] if self.workdir else []
+        words += [f"--env={name}={value}" for name, value in self.env.items()]
+        words += [f"--mount={mount.option()}" for mount in self.mounts]
+        first, rest = (self.entrypoint[:1], self.entrypoint[1:]) if self.entrypoint else ((), ())
+        words += [f"--entrypoint={word}" for word in first]
+        return [*words, self.image, *rest, *self.command]
+
+    def command_line(self) -> str:
+        """The `docker run` line, to paste into a shell."""
+        return shlex.join(self.words())
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a container ended."""
+
+    exit_code: int
+    oom_killed: bool = False
+    timed_out: bool = False
+
+
+def run(api: Any, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> RunResult:
+    """Run a container to its end; it is removed however this ends. Raises ImageNotFound, ContainerFailed."""
+    name = f"cephtasks-{spec.purpose}-{uuid.uuid4().hex[:12]}"
+    try:
+        _to_the_end(lambda: _create(api, name, spec))
+        return _attend(api, name, spec, on_stdout, on_stderr)
+    finally:
+        _to_the_end(lambda: _remove(api, name))
+
+
+def _to_the_end(act: Callable[[], _Made]) -> _Made:
+    """Do it to its end even when Ctrl-C is pressed meanwhile; Ctrl-C has its way after that."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        return worker.submit(act).result()
+
+
+def _create(api: Any, name: str, spec: RunSpec) -> None:
+    mounts = [
+        docker.types.Mount(mount.target, str(mount.source), type="bind", read_only=mount.read_only)
+        for mount in spec.mounts
+    ]
+    with _failing(f"no container can be made from {spec.image}"):
+        try:
+            api.create_container(
+                spec.image,
+                list(spec.command) or None,
+                name=name,
+                entrypoint=list(spec.entrypoint) if spec.entrypoint else None,
+                environment=dict(spec.env),
+                user=spec.user or None,
+                working_dir=spec.workdir or None,
+                labels={LABEL: spec.purpose},
+                host_config=api.create_host_config(network_mode=spec.network, mounts=mounts),
+            )
+        except docker.errors.ImageNotFound as error:
+            hint = f"docker pull {spec.image}"
+            raise ImageNotFound(f"the engine has no image {spec.image}", hint) from error
+        if spec.passable:
+            api.put_archive(name, "/", _passable(spec.passable))
+
+
+def _passable(folders: Sequence[str]) -> bytes:
+    """An archive that, unpacked by the engine over these folders, changes no more than their mode."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for folder in folders:
+            member = tarfile.TarInfo(folder.strip("/"))
+            member.type, member.mode = tarfile.DIRTYPE, 0o711
+            tar.addfile(member)
+    return content.getvalue()
+
+
+def _attend(api: Any, name: str, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> RunResult:
+    with _started(api, name, spec.image) as output, _deadline(api, name, spec.timeout) as late:
+        for out, err in output:
+            if out:
+                on_stdout(out)
+            if err:
+                on_stderr(err)
+        with _failing(f"{spec.image} could not be run to its end"):
+            exit_code = int(api.wait(name)["StatusCode"])
+            state = api.inspect_container(name)["State"]
+    return RunResult(exit_code, bool(state.get("OOMKilled")), late.is_set())
+
+
+@contextmanager
+def _started(api: Any, name: str, image: str) -> Iterator[Iterator[tuple[bytes | None, bytes | None]]]:
+    """Start the container, listening before its first word: pairs of stdout and stderr, as they come."""
+    with _failing(f"{image} could not be run"):
+        stream = api.attach(name, stdout=True, stderr=True, stream=True, demux=True)
+    try:
+        with _failing(f"{image} could not be run"):
+            api.start(name)
+        yield stream
+    finally:
+        stream._response.close()  # left to the caller by the SDK, which gives no other way to it
+
+
+@contextmanager
+def _deadline(api: Any, name: str, seconds: float | None) -> Iterator[threading.Event]:
+    """Kill the container after that time; the event tells whether that was needed."""
+    late = threading.Event()
+    if seconds is None:
+        yield late
+        return
+
+    def expire() -> None:
+        with suppress(*FAILURES):  # it ended by itself just before
+            api.kill(name)
+            late.set()
+
+    timer = threading.Timer(seconds, expire)
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _remove(api: Any, name: str) -> None:
+    try:
+        api.remove_container(name, force=True, v=True)
+    except docker.errors.NotFound:
+        return  # it was never made
+    except FAILURES as error:
+        console.warn(f"container {name} could not be removed: {one_line(error)}")
+
+
+@contextmanager
+def _failing(fact: str) -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        raise ContainerFailed(f"{fact}: {one_line(error)}", _HINT) from error

@@ -1,0 +1,49 @@
+"""Pulls: fetch an image from its registry into the engine."""
+
+import re
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from cephtasks.engine.troubles import FAILURES, one_line
+from cephtasks.errors import PullFailed
+from cephtasks.reference import Reference
+
+OnProgress = Callable[[str, int, int | None, str], None]
+
+# What engines say, and what to type then; the first that fits is taken.
+_HINTS = (
+    (r"HTTP response to HTTPS client", '"insecure-registries": ["{registry}"] in the engine\'s daemon.json'),
+    (
+        r"x509|certificate",
+        "the CA's certificate in /etc/docker/certs.d/{registry}/ca.crt on the engine's host",
+    ),
+    (r"denied|unauthorized|authentication|credentials", "docker login {registry}, or check the name"),
+    (r"manifest unknown|name unknown|not found|no matching manifest|does not exist", "check the name"),
+    (r"no space left", "docker system df"),
+)
+
+
+def pull(api: Any, reference: Reference, on_progress: OnProgress) -> None:
+    """Fetch an image; `on_progress` gets layer, bytes done, bytes in all, and what is done.
+
+    An engine gives up by itself, after half a minute, on a registry that does not answer.
+    Raises PullFailed, also for errors inside the engine's answer.
+    """
+    try:
+        with closing(api.pull(reference.name, tag=reference.target, stream=True, decode=True)) as events:
+            for event in events:
+                if "error" in event:
+                    raise _failed(reference, str(event["error"]))
+                detail = event.get("progressDetail") or {}
+                if event.get("id") and detail.get("total"):
+                    on_progress(event["id"], detail.get("current", 0), detail["total"], event["status"])
+    except FAILURES as error:
+        raise _failed(reference, one_line(error)) from error
+
+
+def _failed(reference: Reference, reason: str) -> PullFailed:
+    hints = (hint for pattern, hint in _HINTS if re.search(pattern, reason, re.IGNORECASE))
+    hint = next(hints, f"check the name and the network, then docker pull {reference.familiar}")
+    fact = f"{reference.familiar} could not be pulled: {' '.join(reason.split())}"
+    return PullFailed(fact, hint.format(registry=reference.registry))
