@@ -11,6 +11,7 @@
          │   ├─ GitUrlInvalid
          │   ├─ BuildArgumentInvalid
          │   ├─ BuilderFolderInvalid
+         │   ├─ DockerHostInvalid
          │   ├─ RegistryCaInvalid
          │   └─ RegistryNotLocal
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
@@ -114,6 +115,10 @@ class BuildArgumentInvalid(UsageError):
 
 class BuilderFolderInvalid(UsageError):
     """A builder's folder lacks what its image is made of."""
+
+
+class DockerHostInvalid(UsageError):
+    """DOCKER_HOST, or Docker's context, is not the address of an engine."""
 
 
 class RegistryCaInvalid(UsageError):
