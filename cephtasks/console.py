@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
-
-_NARROWEST_TABLE = 400
 
 
 def say(text: str) -> None:
@@ -31,37 +30,41 @@ def stream(chunk: bytes) -> None:
 
 
 def result(text: str) -> None:
-    """Print a line of the result on stdout, as it is."""
-    print(text, flush=True)  # noqa: T201 — the one place where a result leaves
+    """Print a line of the result on stdout, as it is; what stdout cannot write becomes an escape."""
+    print(_writable(text), flush=True)  # noqa: T201 — the one place where a result leaves
 
 
 def result_json(document: Any, indent: int = 2) -> None:
     """Print one JSON document on stdout."""
-    result(json.dumps(document, indent=indent, ensure_ascii=False))
+    in_utf8 = _encoding().lower().replace("-", "") == "utf8"
+    result(json.dumps(document, indent=indent, ensure_ascii=not in_utf8))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
-    """Print rows under headings on stdout; colour only on a terminal, never cut in a pipe."""
+    """Print rows under headings on stdout: wrapped on a terminal, one line a row in a pipe."""
     console = Console(file=sys.stdout)
     if not console.is_terminal:
-        console.width = max(console.width, _NARROWEST_TABLE)
+        for line in _aligned([columns, *rows]):
+            result(line)
+        if caption:
+            result(caption)
+        return
     grid = Table(
         box=None, pad_edge=False, header_style="bold", caption=caption or None, caption_justify="left"
     )
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(_writable(cell)) for cell in row))
     console.print(grid)
 
 
 def size(count: float) -> str:
     """Bytes as people read them, in powers of 1000 as registries count."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError("the loop always returns")
+    if round(abs(count)) < 1000:
+        return f"{count:.0f} B"
+    power = next((power for power in (1, 2) if round(abs(count) / 1000**power, 1) < 1000), 3)
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
 
 
 class Bars:
@@ -73,11 +76,11 @@ class Bars:
 
     def update(self, name: str, done: int, total: int | None, note: str = "") -> None:
         """Show that `done` of `total` bytes of the named thing are through."""
-        if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=total)
-        self._progress.update(
-            self._tasks[name], completed=done, total=total, description=f"{name} {note}".strip()
-        )
+        shown = f"{name} {note}".strip()
+        if name in self._tasks:
+            self._progress.update(self._tasks[name], completed=done, total=total, description=shown)
+        else:
+            self._tasks[name] = self._progress.add_task(shown, completed=done, total=total)
 
 
 @contextmanager
@@ -96,3 +99,21 @@ def bars() -> Iterator[Bars]:
 
 def _stderr() -> Console:
     return Console(file=sys.stderr, soft_wrap=True, highlight=False)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The rows as lines, every column as wide as its widest cell."""
+    flat = [[" ".join(cell.splitlines()) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*flat, strict=True)]
+    for row in flat:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "utf-8"
+
+
+def _writable(text: str) -> str:
+    """File names may hold bytes that are no text, and a stdout may know few characters."""
+    return text.encode(_encoding(), "backslashreplace").decode(_encoding())
