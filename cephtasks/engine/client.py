@@ -12,7 +12,7 @@ import docker.errors
 from cephtasks import console
 from cephtasks.engine import containers, pulls
 from cephtasks.engine.connection import Connection
-from cephtasks.engine.containers import OnOutput, RunResult, RunSpec
+from cephtasks.engine.containers import OnOutput, Published, RunResult, RunSpec
 from cephtasks.engine.pulls import OnProgress
 from cephtasks.engine.troubles import FAILURES, one_line
 from cephtasks.errors import EngineRefused, ImageNotFound, ReferenceInvalid
@@ -153,6 +153,25 @@ class Engine:
         if not self._changes(*spec.words()):
             return RunResult(0)
         return containers.run(self._api, spec, on_stdout, on_stderr)
+
+    def start(self, name: str, spec: RunSpec, published: Published) -> None:
+        """Start a container that goes on running; `published` gives for ports inside where they are reached.
+
+        Raises ImageNotFound, ContainerFailed.
+        """
+        options = [f"--publish={address}:{port}:{inside}" for inside, (address, port) in published.items()]
+        _, _, _, *rest = spec.words()  # docker run --rm
+        if self._changes("docker", "run", "--detach", f"--name={name}", *options, *rest):
+            containers.start(self._api, name, spec, published)
+
+    def is_running(self, name: str) -> bool:
+        """Whether there is a container of that name, and it runs; raises ContainerFailed."""
+        return containers.is_running(self._api, name)
+
+    def remove(self, name: str) -> None:
+        """Stop and remove the container of that name, where there is one."""
+        if self._changes("docker", "rm", "--force", "--volumes", name):
+            containers.remove(self._api, name)
 
     def _show(self, *words: str) -> None:
         if self._echo:

@@ -1,4 +1,4 @@
-"""Containers: run one to its end, its output live, and take it away."""
+"""Containers: run one to its end, its output live, or start one that goes on, and take it away."""
 
 import csv
 import io
@@ -24,6 +24,7 @@ LABEL = "cephtasks"
 _HINT = "docker info"
 
 OnOutput = Callable[[bytes], None]
+Published = Mapping[int, tuple[str, int]]  # a port inside, and the address and port where it is reached
 _Made = TypeVar("_Made")
 
 
@@ -95,7 +96,35 @@ def run(api: Any, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> Ru
         _to_the_end(lambda: _create(api, name, spec))
         return _attend(api, name, spec, on_stdout, on_stderr)
     finally:
-        _to_the_end(lambda: _remove(api, name))
+        remove(api, name)
+
+
+def start(api: Any, name: str, spec: RunSpec, published: Published) -> None:
+    """Start a container that goes on running; none is left where it cannot be started.
+
+    Raises ImageNotFound, ContainerFailed.
+    """
+    _create(api, name, spec, published)
+    try:
+        with _failing(f"{spec.image} could not be started"):
+            api.start(name)
+    except BaseException:
+        remove(api, name)
+        raise
+
+
+def is_running(api: Any, name: str) -> bool:
+    """Whether there is a container of that name, and it runs; raises ContainerFailed."""
+    with _failing(f"container {name} cannot be looked at"):
+        try:
+            return bool(api.inspect_container(name)["State"]["Running"])
+        except docker.errors.NotFound:
+            return False
+
+
+def remove(api: Any, name: str) -> None:
+    """Stop and remove the container of that name, where there is one."""
+    _to_the_end(lambda: _remove(api, name))
 
 
 def _to_the_end(act: Callable[[], _Made]) -> _Made:
@@ -104,7 +133,7 @@ def _to_the_end(act: Callable[[], _Made]) -> _Made:
         return worker.submit(act).result()
 
 
-def _create(api: Any, name: str, spec: RunSpec) -> None:
+def _create(api: Any, name: str, spec: RunSpec, published: Published | None = None) -> None:
     mounts = [
         docker.types.Mount(mount.target, str(mount.source), type="bind", read_only=mount.read_only)
         for mount in spec.mounts
@@ -120,7 +149,10 @@ def _create(api: Any, name: str, spec: RunSpec) -> None:
                 user=spec.user or None,
                 working_dir=spec.workdir or None,
                 labels={LABEL: spec.purpose},
-                host_config=api.create_host_config(network_mode=spec.network, mounts=mounts),
+                ports=list(published or ()),
+                host_config=api.create_host_config(
+                    network_mode=spec.network, mounts=mounts, port_bindings=dict(published or {})
+                ),
             )
         except docker.errors.ImageNotFound as error:
             hint = f"docker pull {spec.image}"
