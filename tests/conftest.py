@@ -7,6 +7,7 @@ import docker
 import pytest
 
 from cephtasks.engine import Engine
+from lab import registries
 from lab.engines import tiny_image
 
 
@@ -39,3 +40,10 @@ def tiny(engine: Engine) -> Iterator[str]:
     tiny_image(engine, name)
     yield name
     engine.untag(name)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real registry, as localhost:PORT; many tests share it, so each uses repositories of its own."""
+    with registries.registry(tmp_path_factory.mktemp("registry")) as started:
+        yield started.host
