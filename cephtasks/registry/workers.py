@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+_LOOK_UP = 0.2  # seconds after which Ctrl-C is noticed wherever the signal went; results are noticed at once
 _GRACE = 1.0  # seconds that threads get to end after a failure; they are daemons, so none outlives us
 
 Result = TypeVar("Result")
@@ -47,8 +48,8 @@ def run_all(jobs: Sequence[Job[Result]], threads: int) -> list[Result]:
     try:
         for worker in crew:
             worker.start()
-        if crew:
-            over.wait()
+        while crew and not over.wait(_LOOK_UP):
+            pass
     finally:
         stop.set()
         deadline = time.monotonic() + _GRACE
