@@ -148,9 +148,9 @@ class Engine:
     def run(self, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> RunResult:
         """Run a container to its end, its output live; it is removed however this ends.
 
-        Raises ImageNotFound, ContainerFailed. In a dry run it ends well.
+        Raises ImageNotFound, ContainerFailed. In a dry run it ends well, unless it `looks_only`: then it runs.
         """
-        if not self._changes(*spec.words()):
+        if not self._changes(*spec.words()) and not spec.looks_only:
             return RunResult(0)
         return containers.run(self._api, spec, on_stdout, on_stderr)
 

@@ -1,8 +1,10 @@
 """Connection: reach the engine that DOCKER_HOST or Docker's context names."""
 
+import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import docker.errors
@@ -13,6 +15,7 @@ from cephtasks.engine.troubles import FAILURES, causes, one_line
 from cephtasks.engine.tunnel import tunnel
 from cephtasks.errors import CephtasksError, DockerHostInvalid, EngineRefused, EngineUnreachable
 
+_OLDEST = "1.24"  # the oldest API that the SDK knows
 _PATIENCE = 10  # seconds for an engine to take a connection, and to say which version it is
 _SILENCE = 600  # seconds that a working engine may be silent, as when it writes a large layer to its disk
 _LOOK = "docker context ls; printenv DOCKER_HOST"
@@ -51,18 +54,39 @@ def _where() -> Mapping[str, Any]:
 
 def _connect(where: Mapping[str, Any], opened: ExitStack) -> Any:
     address = where["base_url"]
-    try:
-        parse_host(address, tls=bool(where.get("tls")))
-    except (docker.errors.DockerException, ValueError) as error:
-        raise DockerHostInvalid(f"DOCKER_HOST {address!r} is not the address of an engine", _LOOK) from error
+    _require_address(address, bool(where.get("tls")))
     if address.startswith("ssh://"):
         where = {"base_url": f"unix://{opened.enter_context(tunnel(address))}"}
     try:
-        api: Any = docker.APIClient(timeout=_PATIENCE, **where)
-    except FAILURES as error:
+        # The SDK would ask for the version too, but leave its sockets open where there is no answer.
+        _knock(where["base_url"])
+        with closing(docker.APIClient(version=_OLDEST, timeout=_PATIENCE, **where)) as asking:
+            spoken = asking.version(api_version=False)["ApiVersion"]
+        api: Any = docker.APIClient(version=spoken, **where)
+    except (*FAILURES, LookupError, TypeError) as error:
         raise _failure(address, error) from error
     api.timeout = (_PATIENCE, _SILENCE)
     return api
+
+
+def _require_address(address: str, tls: bool) -> None:
+    """Raises DockerHostInvalid for what cannot be an address."""
+    try:
+        if urlsplit(address).scheme != "ssh":
+            parse_host(address, tls=tls)
+        elif urlsplit(address).port == 0 or not urlsplit(address).hostname:
+            raise ValueError("no host")
+    except (docker.errors.DockerException, ValueError) as error:
+        raise DockerHostInvalid(f"DOCKER_HOST {address!r} is not the address of an engine", _LOOK) from error
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens at a local socket."""
+    path = str(parse_host(address)).removeprefix("http+unix://")
+    if path.startswith("/"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_PATIENCE)
+            probe.connect(path)
 
 
 def _failure(address: str, error: BaseException) -> CephtasksError:

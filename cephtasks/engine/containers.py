@@ -49,7 +49,7 @@ class RunSpec:
     """One container to run: what `docker run` would be told.
 
     `timeout` is in seconds. `passable` names folders of the image that only root may enter there, and
-    anybody may in this container.
+    anybody may in this container. What `looks_only` changes nothing that lasts, so a dry run runs it too.
     """
 
     image: str
@@ -63,9 +63,10 @@ class RunSpec:
     purpose: str = "run"
     timeout: float | None = None
     passable: tuple[str, ...] = ()
+    looks_only: bool = False
 
     def words(self) -> list[str]:
-        """The words of the `docker run` line that does the same, but for `timeout` and `passable`."""
+        """The words of the `docker run` line that does the same, but for what only we know."""
         words = ["docker", "run", "--rm", f"--network={self.network}"]
         words += [f"--user={self.user}"] if self.user else []
         words += [f"--workdir={self.workdir}"] if self.workdir else []
