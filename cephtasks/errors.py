@@ -11,6 +11,7 @@
          │   ├─ GitUrlInvalid
          │   ├─ BuildArgumentInvalid
          │   ├─ BuilderFolderInvalid
+         │   ├─ ToolInvalid
          │   ├─ DockerHostInvalid
          │   ├─ RegistryCaInvalid
          │   └─ RegistryNotLocal
@@ -36,6 +37,10 @@
          ├─ MmdebstrapMissing
          ├─ RootfsFailed
          ├─ StateUnwritable
+         ├─ ToolsMissing
+         ├─ CheckFailed
+         ├─ LibraryNotFound
+         ├─ NothingMends
          ├─ RegistryUnreachable
          ├─ RegistryWithoutTls
          ├─ RegistryNotTrusted
@@ -115,6 +120,10 @@ class BuildArgumentInvalid(UsageError):
 
 class BuilderFolderInvalid(UsageError):
     """A builder's folder lacks what its image is made of."""
+
+
+class ToolInvalid(UsageError):
+    """CHECK_TOOLS or a `--tool` is not a tool, or a tool with its arguments."""
 
 
 class DockerHostInvalid(UsageError):
@@ -217,6 +226,22 @@ class RootfsFailed(CephtasksError):
 
 class StateUnwritable(CephtasksError):
     """A file in STATE_DIR, such as a log, cannot be written."""
+
+
+class ToolsMissing(CephtasksError):
+    """The image has none of the tools that were to be checked."""
+
+
+class CheckFailed(CephtasksError):
+    """A tool of the image is not well."""
+
+
+class LibraryNotFound(CephtasksError):
+    """No library of the build is named as FIX_LIBS says."""
+
+
+class NothingMends(CephtasksError):
+    """Nothing in the build mends what is wrong with the image."""
 
 
 class RegistryUnreachable(CephtasksError):

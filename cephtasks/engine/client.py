@@ -148,7 +148,7 @@ class Engine:
     def run(self, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> RunResult:
         """Run a container to its end, its output live; it is removed however this ends.
 
-        Raises ImageNotFound, ContainerFailed. In a dry run it ends well, unless it `looks_only`: then it runs.
+        Raises ImageNotFound, ContainerFailed. In a dry run it ends well, and runs if it `looks_only`.
         """
         if not self._changes(*spec.words()) and not spec.looks_only:
             return RunResult(0)
