@@ -135,6 +135,16 @@ class Store:
             sink.close()
             Path(sink.name).replace(self._indexes / f"{item.diff_id.removeprefix('sha256:')}.json")
 
+    def derived(self, name: str, write: Callable[[IO[bytes]], None]) -> Path:
+        """A file beside the layers' indexes, made by `write`, once: its name tells of what."""
+        path = self._indexes / name
+        if not path.exists():
+            with self.writing(), self._beside() as sink:
+                write(sink)
+                sink.close()
+                Path(sink.name).replace(path)
+        return path
+
     def _acquire(self) -> None:
         try:
             self._lock.acquire(timeout=_SOON)
