@@ -81,7 +81,16 @@ class Login:
             elif self._found is None:
                 raise self._denied("it wants a login")
             elif used:
-                raise self._denied(f"it does not accept the login of {self._found[0]}")
+                raise self._denied(f"it does not accept {self._whose()}")
+
+    def denied(self, what: str) -> RegistryUnauthorized:
+        """What it means that the registry, shown what it asked for, does not let us at `what`."""
+        with self._lock:
+            if self._challenge is not None and self._challenge.scheme == "basic":
+                return self._denied(f"it does not accept {self._whose()}")
+            to_whom = f"with {self._whose()}" if self._found else "without a login"
+        fact = f"{self._host} allows no access to {what} {to_whom}"
+        return RegistryUnauthorized(fact, f"docker login {self._host}")
 
     def _token(self, scopes: tuple[str, ...], challenge: Challenge) -> str:
         kept = self._tokens.get(scopes)

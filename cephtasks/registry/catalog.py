@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from urllib.parse import urljoin
 
 import requests
 
@@ -23,7 +24,7 @@ def catalog(client: Client) -> Iterator[str]:
         seen.add(target)
         answer = persist(partial(client.send, "GET", target, "the catalog", _SCOPES))
         yield from _repositories(client, answer)
-        target = answer.links.get("next", {}).get("url", "")
+        target = _next(client, answer)
         if target in seen:
             raise troubles.not_a_registry(client.base, "its catalog never ends")
 
@@ -39,3 +40,12 @@ def _repositories(client: Client, answer: requests.Response) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise troubles.not_a_registry(client.base, "its catalog is not a list of names")
     return names
+
+
+def _next(client: Client, answer: requests.Response) -> str:
+    """The URL of the page after this one, or nothing (RFC 8288)."""
+    try:
+        link = answer.links.get("next", {}).get("url", "")
+        return urljoin(answer.url, link) if link else ""
+    except ValueError as error:
+        raise troubles.not_a_registry(client.base, "its catalog goes on at no address") from error

@@ -119,6 +119,8 @@ class Client:
             self._login.challenged(answer, tuple(scopes), used)
             again = self._authorization(url, tuple(scopes))
             answer = self._once(method, url, again, headers, body, timeout)
+            if answer.status_code == 401:
+                raise self._login.denied(what)
         if answer.status_code not in ok:
             raise troubles.from_answer(self.host, what, answer)
         return answer
@@ -210,7 +212,7 @@ class Client:
         except CephtasksError as error:
             return error
         if answer.status_code >= 500 or answer.status_code in (403, 429):
-            return troubles.from_answer(self.host, "any request", answer)
+            return troubles.from_answer(self.host, "/v2/", answer)
         if answer.is_redirect:
             return troubles.not_a_registry(url, "it redirects to another address")
         if answer.status_code not in (200, 401):

@@ -1,6 +1,7 @@
 """Troubles: turn what HTTP raises and what registries answer into our errors."""
 
 import contextlib
+import http.client
 import json
 import re
 import socket
@@ -34,6 +35,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 def from_exception(url: str, error: requests.RequestException) -> CephtasksError:
     """What a request that got no answer means; `url` begins with where it went."""
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return NotARegistry(f"{url.partition('?')[0]} is no address that can be asked", "invoke settings")
     host = urlsplit(url).netloc
     causes = tuple(_causes(error))
     for cause in causes:
@@ -50,7 +53,7 @@ def from_answer(host: str, what: str, answer: requests.Response) -> CephtasksErr
     """What an answer that was not hoped for means; `what` is what was asked for."""
     code, reason = _reason(answer)
     if answer.status_code in (401, 403):
-        return RegistryUnauthorized(f"{host} does not allow {what}: {reason}", f"docker login {host}")
+        return RegistryUnauthorized(f"{host} allows no access to {what}: {reason}", f"docker login {host}")
     fact = f"{host} refuses {what}: {reason}"
     return RegistryRefused(fact, _refused_hint(host, answer), answer.status_code, code, _retry_after(answer))
 
@@ -98,6 +101,7 @@ def _told(host: str, cause: BaseException) -> str:
         (TimeoutError, f"{host} does not answer in time"),
         (ssl.SSLEOFError, f"{host} closed the connection without an answer"),
         (ConnectionError, f"{host} closed the connection without an answer"),
+        (http.client.BadStatusLine, f"{host} speaks no HTTP"),
     ):
         if isinstance(cause, kind):
             return words

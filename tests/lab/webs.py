@@ -14,11 +14,12 @@ _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "d
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked: method, path with query, and headers by their names in lower case."""
+    """What a client asked: method, path with query, headers by names in lower case, and from which port."""
 
     method: str
     path: str
     headers: Mapping[str, str]
+    client_port: int = 0
 
     @property
     def size(self) -> int:
@@ -117,7 +118,7 @@ def _serving(respond: Callable[[Request, Callable[[], bytes]], Deed]) -> Iterato
 
         def _answer(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Request(self.command, self.path, headers)
+            request = Request(self.command, self.path, headers, self.client_address[1])
             web.seen.append(request)
             left = request.size
 
