@@ -1,5 +1,6 @@
 """Client: what one engine is asked to do, echoed as the `docker` line that does the same."""
 
+import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -175,7 +176,7 @@ class Engine:
 
     def _show(self, *words: str) -> None:
         if self._echo:
-            console.say(shlex.join(words))
+            console.stream(os.fsencode(f"{shlex.join(words)}\n"))  # byte for byte, to be pasted
 
     def _changes(self, *words: str) -> bool:
         """Echo the line where that is wanted; whether the call is to be made."""

@@ -11,7 +11,7 @@ import docker.errors
 from docker.context import ContextAPI
 from docker.utils import kwargs_from_env, parse_host
 
-from cephtasks.engine.troubles import FAILURES, causes, one_line
+from cephtasks.engine.troubles import FAILURES, causes, reason
 from cephtasks.engine.tunnel import tunnel
 from cephtasks.errors import CephtasksError, DockerHostInvalid, EngineRefused, EngineUnreachable
 
@@ -46,7 +46,7 @@ def _where() -> Mapping[str, Any]:
         if "base_url" not in named:
             named = {**ContextAPI.kwargs_from_context(), **named}
     except FAILURES as error:
-        raise DockerHostInvalid(f"Docker's settings cannot be used: {one_line(error)}", _LOOK) from error
+        raise DockerHostInvalid(f"Docker's settings cannot be used: {reason(error)}", _LOOK) from error
     if "base_url" not in named:
         raise DockerHostInvalid("Docker's current context names no engine", "docker context use default")
     return named
@@ -98,9 +98,9 @@ def _failure(address: str, error: BaseException) -> CephtasksError:
             'sudo usermod -aG docker "$USER" && newgrp docker, or the same with sudo',
         )
     if any(isinstance(cause, docker.errors.APIError) for cause in chain):
-        return EngineRefused(f"the Docker engine at {address} refuses: {one_line(error)}", "docker version")
+        return EngineRefused(f"the Docker engine at {address} refuses: {reason(error)}", "docker version")
     local = address.startswith(("unix://", "/"))
     hint = "sudo systemctl start docker, or script/bootstrap" if local else f"docker --host {address} version"
     return EngineUnreachable(
-        f"no Docker engine answers at {address}: {one_line(error)}", f"{hint}, or set DOCKER_HOST"
+        f"no Docker engine answers at {address}: {reason(error)}", f"{hint}, or set DOCKER_HOST"
     )

@@ -4,7 +4,7 @@ import docker.auth
 import docker.errors
 
 from cephtasks import console
-from cephtasks.engine.troubles import one_line
+from cephtasks.engine.troubles import reason
 
 
 def credentials(registry: str) -> tuple[str, str] | None:
@@ -12,7 +12,7 @@ def credentials(registry: str) -> tuple[str, str] | None:
     try:
         found = docker.auth.load_config().resolve_authconfig(registry)
     except docker.errors.DockerException as error:
-        console.warn(f"Docker's credential store does not answer for {registry}: {one_line(error)}")
+        console.warn(f"Docker's credential store does not answer for {registry}: {reason(error)}")
         return None
     if not found:
         return None

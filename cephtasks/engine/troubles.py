@@ -15,6 +15,12 @@ FAILURES = (
 
 
 def one_line(error: BaseException) -> str:
+    """Why an engine that was there did not do what it was asked for."""
+    lost = not any(isinstance(cause, docker.errors.DockerException) for cause in causes(error))
+    return f"the engine does not answer any more ({reason(error)})" if lost else reason(error)
+
+
+def reason(error: BaseException) -> str:
     """What went wrong, in the words of whoever knew best: the engine, the operating system, the SDK."""
     chain = list(causes(error))
     system = [cause for cause in chain if isinstance(cause, OSError)]

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +68,18 @@ def tiny_image(
     *changes: str,
     files: dict[str, bytes] | None = None,
     links: dict[str, str] | None = None,
+    private: Sequence[str] = (),
 ) -> str:
-    """Make an image of a megabyte with busybox's shell and commands, further files and symlinks; its id."""
+    """Make an image of a megabyte with busybox's shell and commands, further files and symlinks; its id.
+
+    `private` folders may only be entered by root.
+    """
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
-        for folder in ("bin", "tmp", "usr", "usr/bin", "etc"):
+        modes = dict.fromkeys(("bin", "usr", "usr/bin", "etc"), 0o755)
+        for folder, mode in {**modes, "tmp": 0o1777, **dict.fromkeys(private, 0o700)}.items():
             member = tarfile.TarInfo(folder)
-            member.type, member.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+            member.type, member.mode = tarfile.DIRTYPE, mode
             tar.addfile(member)
         tar.add(_BUSYBOX, "bin/busybox")
         for path, target in (links or {}).items():
