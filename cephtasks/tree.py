@@ -2,19 +2,21 @@
 
 import hashlib
 import os
+import posixpath
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from cephtasks.errors import TreeInvalid
 
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
+_AUFS_PREFIX = ".wh..wh."  # notes that old engines left in layers for themselves
 _CHUNK = 1 << 20
 _MOST_LINKS = 40  # Linux gives up on a path after as many symlinks (ELOOP)
 
@@ -31,7 +33,11 @@ class Kind(StrEnum):
     OPAQUE = "opaque"
 
 
-@dataclass(frozen=True)
+_MARKERS = frozenset({Kind.WHITEOUT, Kind.OPAQUE})
+_KINDS = {kind.value: kind for kind in Kind}
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One path of a tree, relative to the image's root; `mode` holds the permission bits, setuid included."""
 
@@ -46,6 +52,7 @@ class Entry:
 
 
 Index = Mapping[str, Entry]
+_ROOT = Entry("", Kind.FOLDER)
 
 
 def to_row(entry: Entry) -> list[str | int]:
@@ -63,15 +70,16 @@ def to_row(entry: Entry) -> list[str | int]:
 
 
 def from_row(row: Sequence[Any]) -> Entry:
-    """The entry of a JSON row."""
+    """The entry of a JSON row; raises KeyError, TypeError or ValueError for any other."""
     path, kind, *rest = row
-    return Entry(path, Kind(kind), *rest)
+    return Entry(path, _KINDS[kind], *rest)
 
 
 def index_folder(folder: Path) -> dict[str, Entry]:
     """Index a folder as an install tree: everything is root's, whoever compiled it.
 
-    Raises TreeInvalid where the folder is missing or empty, or holds devices, pipes or sockets.
+    Raises TreeInvalid where the folder is missing or empty, cannot be read, or holds what no image
+    can carry: devices, pipes, sockets, names that mean whiteouts.
     """
     if not folder.is_dir():
         raise TreeInvalid(f"there is no install tree {folder}", "invoke compile, or pack --tree DIR")
@@ -85,32 +93,28 @@ def index_folder(folder: Path) -> dict[str, Entry]:
 
 
 def index_tar(stream: IO[bytes]) -> Iterator[Entry]:
-    """The entries of a layer's tar, in its order, whiteouts among them."""
-    with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as tar:
+    """The entries of a layer's tar, in its order, whiteouts among them; raises tarfile.TarError."""
+    with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
-            path = str(PurePosixPath("/", member.name)).lstrip("/")
-            if path:
+            path = _normal(member.name)
+            if path and not _is_aufs_note(path):
                 yield _entry_in_tar(path, member, tar)
 
 
 def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, Entry]:
-    """What a container sees of a stack of layers, bottom first."""
+    """What a container sees of a stack of layers, bottom first.
+
+    A layer's whiteouts hide what lies in the layers below it, never what it brings itself
+    (image-spec, layer.md, Whiteouts). Folders that a layer needs and does not name are made up by
+    the engine that unpacks it, whatever lies below.
+    """
     seen: dict[str, Entry] = {}
     for layer in layers:
-        entries = tuple(layer)
-        for entry in entries:
-            if entry.kind is Kind.WHITEOUT:
-                _drop(seen, entry.path, itself=True)
-            elif entry.kind is Kind.OPAQUE:
-                _drop(seen, entry.path, itself=False)
-        for entry in entries:
-            if entry.kind in (Kind.WHITEOUT, Kind.OPAQUE):
-                continue
-            below = seen.get(entry.path)
-            if below is not None and below.kind is Kind.FOLDER and entry.kind is not Kind.FOLDER:
-                _drop(seen, entry.path, itself=True)
-            seen[entry.path] = entry
-            _imply_parents(seen, entry.path)
+        named = tuple(layer)
+        entries = (*_made_up_folders(named), *named)
+        for path in _hidden(seen, entries):
+            del seen[path]
+        seen.update((entry.path, entry) for entry in entries if entry.kind not in _MARKERS)
     return seen
 
 
@@ -119,7 +123,7 @@ def resolve(path: str, below: Index) -> str:
 
     On a usr-merged base `lib/libceph.so` is `usr/lib/libceph.so`. Raises TreeInvalid for loops.
     """
-    pending = [part for part in reversed(path.split("/")) if part]
+    pending = _parts(path)
     done: list[str] = []
     links = 0
     while pending:
@@ -138,14 +142,15 @@ def resolve(path: str, below: Index) -> str:
             )
         if link.target.startswith("/"):
             done = []
-        pending += [piece for piece in reversed(link.target.split("/")) if piece not in ("", ".")]
+        pending += _parts(link.target)
     return "/".join(done)
 
 
 def follow(path: str, below: Index) -> Entry | None:
     """The entry that a path leads to in an image, every symlink followed; None where it leads nowhere."""
     for _ in range(_MOST_LINKS):
-        entry = below.get(resolve(path, below))
+        real = resolve(path, below)
+        entry = below.get(real) if real else _ROOT
         if entry is None or entry.kind is not Kind.SYMLINK:
             return entry
         parent = entry.path.rpartition("/")[0]
@@ -162,23 +167,28 @@ def parents(path: str) -> Sequence[str]:
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     try:
         with os.scandir(folder) as listing:
-            found = sorted(listing, key=lambda item: item.name)
+            found = sorted(
+                ((Path(item.path), item.stat(follow_symlinks=False)) for item in listing),
+                key=lambda pair: pair[0].name,
+            )
     except OSError as error:
-        raise TreeInvalid(f"{folder} cannot be read: {error.strerror}", f"ls -l {folder}") from error
-    for item in found:
-        yield Path(item.path), item.stat(follow_symlinks=False)
-        if item.is_dir(follow_symlinks=False):
-            yield from _walk(Path(item.path))
+        raise _unreadable(folder, error) from error
+    for path, status in found:
+        yield path, status
+        if stat.S_ISDIR(status.st_mode):
+            yield from _walk(path)
 
 
 def _entry_of(
     path: Path, status: os.stat_result, folder: Path, first_names: dict[tuple[int, int], str]
 ) -> Entry:
     name, mode = path.relative_to(folder).as_posix(), stat.S_IMODE(status.st_mode)
+    if path.name.startswith(WHITEOUT_PREFIX):
+        raise TreeInvalid(f"{path} is named as images name what they delete; none can carry it", f"rm {path}")
     if stat.S_ISDIR(status.st_mode):
         return Entry(name, Kind.FOLDER, mode)
     if stat.S_ISLNK(status.st_mode):
-        return Entry(name, Kind.SYMLINK, 0o777, target=str(path.readlink()))
+        return Entry(name, Kind.SYMLINK, 0o777, target=_link_target(path))
     if not stat.S_ISREG(status.st_mode):
         raise TreeInvalid(f"{path} is neither file, folder nor link; no image can carry it", f"rm {path}")
     first = first_names.setdefault((status.st_dev, status.st_ino), name)
@@ -195,8 +205,19 @@ def _hashed(entry: Entry, folder: Path) -> Entry:
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise TreeInvalid(f"{path} cannot be read: {error.strerror}", f"ls -l {path}") from error
-    return Entry(entry.path, Kind.FILE, entry.mode, entry.size, sha256)
+        raise _unreadable(path, error) from error
+    return replace(entry, sha256=sha256)
+
+
+def _link_target(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> TreeInvalid:
+    return TreeInvalid(f"{path} cannot be read: {error.strerror}", f"ls -ld {path}")
 
 
 def _entry_in_tar(path: str, member: tarfile.TarInfo, tar: tarfile.TarFile) -> Entry:
@@ -206,11 +227,12 @@ def _entry_in_tar(path: str, member: tarfile.TarInfo, tar: tarfile.TarFile) -> E
     if name.startswith(WHITEOUT_PREFIX):
         hidden = name.removeprefix(WHITEOUT_PREFIX)
         return Entry(f"{parent}/{hidden}" if parent else hidden, Kind.WHITEOUT)
-    entry = Entry(path, _kind_of(member), member.mode, uid=member.uid, gid=member.gid)
+    mode = stat.S_IMODE(member.mode)  # Docker writes the bits of the file's type too
+    entry = Entry(path, _kind_of(member), mode, uid=member.uid, gid=member.gid)
     if entry.kind is Kind.SYMLINK:
         return replace(entry, mode=0o777, target=member.linkname)
     if entry.kind is Kind.HARDLINK:
-        return replace(entry, target=member.linkname.removeprefix("./").lstrip("/"))
+        return replace(entry, target=_normal(member.linkname))
     content = tar.extractfile(member) if entry.kind is Kind.FILE else None
     return replace(entry, size=member.size, sha256=_sha256(content)) if content else entry
 
@@ -236,9 +258,48 @@ def _imply_parents(seen: dict[str, Entry], path: str) -> None:
         path = parent
 
 
-def _drop(seen: dict[str, Entry], path: str, itself: bool) -> None:
-    if itself:
-        seen.pop(path, None)
-    prefix = f"{path}/" if path else ""
-    for name in [name for name in seen if name.startswith(prefix)]:
-        del seen[name]
+def _normal(name: str) -> str:
+    """A tar's name as a path from the image's root: `./usr//bin/` is `usr/bin`."""
+    return posixpath.normpath(f"/{name}").lstrip("/")
+
+
+def _is_aufs_note(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.startswith(_AUFS_PREFIX) and name != OPAQUE_MARKER
+
+
+def _parts(path: str) -> list[str]:
+    """The parts of a path that lead somewhere, last first."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
+
+
+def _made_up_folders(entries: Sequence[Entry]) -> Sequence[Entry]:
+    known = {entry.path for entry in entries if entry.kind not in _MARKERS}
+    made_up: dict[str, Entry] = {}
+    for entry in entries:
+        parent = entry.path if entry.kind is Kind.OPAQUE else entry.path.rpartition("/")[0]
+        while parent and parent not in known:
+            known.add(parent)
+            made_up[parent] = Entry(parent, Kind.FOLDER)
+            parent = parent.rpartition("/")[0]
+    return tuple(made_up.values())
+
+
+def _hidden(seen: Index, entries: Sequence[Entry]) -> list[str]:
+    """The paths that a layer takes away from what is seen below it."""
+    removed = {entry.path for entry in entries if entry.kind is Kind.WHITEOUT}
+    emptied = removed | {entry.path for entry in entries if _empties(entry, seen.get(entry.path))}
+    return [path for path in seen if path in removed or _lies_in(path, emptied)] if emptied else []
+
+
+def _empties(entry: Entry, below: Entry | None) -> bool:
+    replaces_folder = below is not None and below.kind is Kind.FOLDER and entry.kind is not Kind.FOLDER
+    return entry.kind is Kind.OPAQUE or replaces_folder
+
+
+def _lies_in(path: str, folders: Container[str]) -> bool:
+    while path:
+        path = path.rpartition("/")[0]
+        if path in folders:
+            return True
+    return False
