@@ -42,8 +42,13 @@ def pull(api: Any, reference: Reference, on_progress: OnProgress) -> None:
         raise _failed(reference, one_line(error)) from error
 
 
+def hint(reference: Reference, reason: str) -> str:
+    """What to type when a pull failed for a reason that the engine gave."""
+    telling = (told for pattern, told in _HINTS if re.search(pattern, reason, re.IGNORECASE))
+    told = next(telling, "check the name and the network, then docker pull {reference}")
+    return told.format(registry=reference.registry, reference=reference.familiar)
+
+
 def _failed(reference: Reference, reason: str) -> PullFailed:
-    hints = (hint for pattern, hint in _HINTS if re.search(pattern, reason, re.IGNORECASE))
-    hint = next(hints, f"check the name and the network, then docker pull {reference.familiar}")
     fact = f"{reference.familiar} could not be pulled: {' '.join(reason.split())}"
-    return PullFailed(fact, hint.format(registry=reference.registry))
+    return PullFailed(fact, hint(reference, reason))
