@@ -117,8 +117,8 @@ class _Demo:
 
     def edit(self) -> None:
         """Change one line of one source file, as its author would."""
-        edited = next((self.scratch / "ceph").rglob("ceph_mds.cc"))
-        edited.write_text(edited.read_text() + '\nextern const char demo_edit[] = "edited by the demo";\n')
+        edited = self.scratch / "ceph" / "src" / "ceph_mds.cc"
+        edited.write_text(edited.read_text().replace("FOLDER]", "FOLDER]  (edited)", 1))
 
     def run(self, step: Step) -> None:
         """Run the tasks as they would be typed; raises DemoFailed for another exit code than expected."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cephtasks import console
 
 if TYPE_CHECKING:
-    from cephtasks.checks import Finding
+    from cephtasks.findings import Finding
     from cephtasks.pack import Packed
     from cephtasks.registry import Pushed
     from cephtasks.settings import Settings
