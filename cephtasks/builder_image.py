@@ -30,7 +30,9 @@ def make(name: str, folder: Path, engine: Engine) -> str:
             recipe = _recipe(folder)
             debian_image.make(name, recipe, _CONFIG, debian_image.key_of(recipe, _CONFIG), engine)
     except KeyboardInterrupt as error:
-        raise Interrupted(f"making {name} was stopped; nothing half is left", "type the same again") from error
+        raise Interrupted(
+            f"making {name} was stopped; nothing half is left", "type the same again"
+        ) from error
     return name
 
 

@@ -40,10 +40,7 @@ class Recipe:
 
     def digest(self) -> str:
         """What the recipe amounts to, this machine's Debian release included, in 64 hexadecimal digits."""
-        members = [
-            (name, path.lstat().st_mode, _content(path))
-            for name, path in _members(self.files)
-        ]
+        members = [(name, path.lstat().st_mode, _content(path)) for name, path in _members(self.files)]
         document = [release(), self.variant, sorted(self.packages), members]
         return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
