@@ -14,6 +14,8 @@ from cephtasks.process import Process
 
 _PATIENCE = 30.0  # seconds to wait for another who starts or stops the same registry
 _TAIL_BYTES = 4096
+# What an interrupted push leaves half sent goes after a day, not after the usual week.
+_PURGING = {"enabled": True, "age": "24h", "interval": "1h", "dryrun": False}
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,11 @@ class RegistryFolder:
         document = {
             "version": "0.1",
             "log": {"level": "info", "formatter": "json", "accesslog": {"disabled": True}},
-            "storage": {"filesystem": {"rootdirectory": str(self.data)}, "delete": {"enabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.data)},
+                "delete": {"enabled": True},
+                "maintenance": {"uploadpurging": _PURGING},
+            },
             "http": {"addr": address},
         }
         _write(self.config, document)

@@ -127,6 +127,13 @@ def test_no_such_host() -> None:
     assert error.hint == "getent hosts registry.invalid, or another REGISTRY in .env"
 
 
+def test_what_is_no_host() -> None:
+    """A label of more than 63 letters passes the grammar of references, and no resolver."""
+    host = f"{'a' * 64}.example"
+    error = _failure(Client(host))
+    assert (type(error), error.fact) == (NotARegistry, f"https://{host}/v2/ is no address that can be asked")
+
+
 def test_a_proxy_that_is_down(monkeypatch: pytest.MonkeyPatch, registry: str) -> None:
     """It is told that the proxy is to blame; registries of this machine need none."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):

@@ -174,7 +174,7 @@ class Client:
                     allow_redirects=False,
                     verify=str(self._ca) if self._ca else True,
                 )
-        except requests.RequestException as error:
+        except troubles.FAILURES as error:
             trouble = troubles.from_exception(url, error)
         raise trouble  # without its cause, whose text may hold a signed URL
 
@@ -191,7 +191,7 @@ class Client:
                 allow_redirects=False,
                 verify=str(self._ca) if self._ca else True,
             )
-        except requests.RequestException as error:
+        except troubles.FAILURES as error:
             trouble = troubles.from_exception(url, error)
         raise trouble
 

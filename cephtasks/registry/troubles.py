@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 
 from cephtasks.errors import (
     CephtasksError,
@@ -22,6 +23,13 @@ from cephtasks.errors import (
 )
 from cephtasks.registry.address import is_loopback
 
+# urllib3's own come through requests where that does not expect them.
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
+_NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    urllib3.exceptions.LocationValueError,
+)
 _LONGEST_REASON = 300  # characters of a registry's own words
 _LONGEST_WAIT = 60.0  # seconds that Retry-After may ask for
 # What OpenSSL says when the answer to its greeting is no TLS; other failures are TLS that went wrong.
@@ -33,9 +41,9 @@ _OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError, RecursionErr
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def from_exception(url: str, error: requests.RequestException) -> CephtasksError:
+def from_exception(url: str, error: Exception) -> CephtasksError:
     """What a request that got no answer means; `url` begins with where it went."""
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+    if isinstance(error, _NO_ADDRESS):
         return NotARegistry(f"{url.partition('?')[0]} is no address that can be asked", "invoke settings")
     host = urlsplit(url).netloc
     causes = tuple(_causes(error))
@@ -84,7 +92,7 @@ def _not_trusted(host: str, cause: ssl.SSLCertVerificationError) -> RegistryNotT
     return RegistryNotTrusted(f"the certificate of {host} cannot be verified: {cause.verify_message}", hint)
 
 
-def _why_unreachable(host: str, error: requests.RequestException, causes: tuple[BaseException, ...]) -> str:
+def _why_unreachable(host: str, error: Exception, causes: tuple[BaseException, ...]) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
         return f"the proxy does not reach {host}"
     if isinstance(error, requests.exceptions.Timeout):

@@ -57,9 +57,9 @@ class Registry:
         return self.folder / "data/docker/registry/v2/blobs" / algorithm / digits[:2] / digits / "data"
 
     def unfinished(self, repository: str) -> list[Path]:
-        """What is left of uploads to a repository that never ended."""
+        """The uploads to a repository that began and neither ended nor were given up."""
         uploads = self.folder / "data/docker/registry/v2/repositories" / repository / "_uploads"
-        return list(uploads.iterdir()) if uploads.exists() else []
+        return list(uploads.glob("*/startedat"))
 
 
 @contextmanager
@@ -109,7 +109,17 @@ def certificates(folder: Path) -> Certificates:
     _openssl("req", "-x509", *new_key, "-keyout", ca_key, "-out", made.ca, "-subj", "/CN=a lab's own CA")
     _openssl("req", *new_key, "-keyout", made.key, "-out", request, "-subj", "/CN=localhost")
     names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1,IP:0.0.0.0\n")
-    signed: list[str | Path] = ["-CA", made.ca, "-CAkey", ca_key, "-CAcreateserial", "-extfile", names, "-days", "30"]
+    signed: list[str | Path] = [
+        "-CA",
+        made.ca,
+        "-CAkey",
+        ca_key,
+        "-CAcreateserial",
+        "-extfile",
+        names,
+        "-days",
+        "30",
+    ]
     _openssl("x509", "-req", "-in", request, *signed, "-out", made.certificate)
     return made
 
