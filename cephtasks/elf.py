@@ -18,7 +18,7 @@ from elftools.elf.elffile import ELFFile
 
 from cephtasks.errors import ElfDamaged
 
-_MAGIC = b"\x7fELF"
+MAGIC = b"\x7fELF"
 _LOADABLE = ("ET_EXEC", "ET_DYN")
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _SHT_DYNSYM = 11
@@ -29,7 +29,7 @@ _STB_LOCAL, _STB_WEAK = 0, 2
 _SHN_UNDEF = 0
 _VER_NDX_LOCAL, _VER_NDX_GLOBAL = 0, 1  # every other index is a version
 _VER_NDX_MASK = 0x7FFF  # the bit above hides a version from new programs, not from old ones
-_VER_FLG_BASE = 1  # the definition that names the file itself
+_VER_FLG_BASE, _VER_FLG_WEAK = 1, 2  # the definition that names the file itself; a need that may go unmet
 _MOST_BYTES = 1 << 28  # of one table: Ceph's largest has 2 MB, a damaged header claims anything
 
 
@@ -90,7 +90,7 @@ def read(source: Path | IO[bytes], name: str = "") -> Object | None:
 
 
 def _read(stream: IO[bytes], name: str) -> Object | None:
-    if stream.read(len(_MAGIC)) != _MAGIC:
+    if stream.read(len(MAGIC)) != MAGIC:
         return None
     try:
         file = _File(stream)
@@ -135,8 +135,8 @@ class _File:
             self._strings = self._bytes(self._offset(first[_DT_STRTAB]), first.get(_DT_STRSZ, 0))
         needs = tuple(self._version_needs(first[_DT_VERNEED])) if _DT_VERNEED in first else ()
         definitions = dict(self._version_definitions(first[_DT_VERDEF])) if _DT_VERDEF in first else {}
-        versions = {index: version for index, _, version in needs} | definitions
-        defined, undefined, weak = self._symbols(first, versions)
+        versions = {index: version for index, _, version, _ in needs} | definitions
+        defined, undefined, weakly = self._symbols(first, versions)
         return Object(
             self._architecture,
             soname=self._string(first[_DT_SONAME]) if _DT_SONAME in first else "",
@@ -146,9 +146,9 @@ class _File:
             runpath=self._folders(first.get(_DT_RUNPATH)),
             defined=defined,
             undefined=undefined,
-            weak=weak - undefined,
+            weak=weakly - undefined,
             versions_defined=frozenset(definitions.values()),
-            versions_needed=_grouped((file, version) for _, file, version in needs),
+            versions_needed=_grouped((file, version) for _, file, version, weak in needs if not weak),
         )
 
     def _read_segments(self) -> Iterator[_Segment]:
@@ -222,15 +222,16 @@ class _File:
         layout = f"{self._order}{'IIQQQQIIQQ' if self._is_64 else 'IIIIIIIIII'}"
         return next((row[5] for row in struct.iter_unpack(layout, raw) if row[1] == _SHT_DYNSYM), None)
 
-    def _version_needs(self, address: int) -> Iterator[tuple[int, str, str]]:
-        """Index, soname and version of each version that is wanted from another library."""
+    def _version_needs(self, address: int) -> Iterator[tuple[int, str, str, bool]]:
+        """Index, soname and name of each version wanted from another library, and whether weakly."""
         offset = self._offset(address)
         while True:
             _, count, file, inner, step = self._unpack("HHIII", offset)
             inner += offset
             for _ in range(count):
-                _, _, index, name, inner_step = self._unpack("IHHII", inner)
-                yield index & _VER_NDX_MASK, self._string(file), self._string(name)
+                _, flags, index, name, inner_step = self._unpack("IHHII", inner)
+                weak = bool(flags & _VER_FLG_WEAK)
+                yield index & _VER_NDX_MASK, self._string(file), self._string(name), weak
                 inner += inner_step
             if not step:
                 return
