@@ -32,6 +32,7 @@
          ├─ CloneFailed
          ├─ RefUnknown
          ├─ SourceDirty
+         ├─ BuildFolderForeign
          ├─ CompileFailed
          ├─ InstallTreeEmpty
          ├─ MmdebstrapMissing
@@ -206,6 +207,10 @@ class RefUnknown(CephtasksError):
 
 class SourceDirty(CephtasksError):
     """A switch was refused because it would lose work."""
+
+
+class BuildFolderForeign(CephtasksError):
+    """The build folder belongs to root, and compiling is done as somebody else."""
 
 
 class CompileFailed(CephtasksError):

@@ -1,0 +1,130 @@
+"""Contract: what a builder image is told, in the way that the old builder images expect.
+
+Those are of https://github.com/systemslab/docker-cephdev (builder-base): a script in /root/bin that reads
+its orders from the environment and finds the source at /ceph.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from cephtasks.engine import EngineImage, Mount, RunSpec
+from cephtasks.errors import BuildArgumentInvalid
+from cephtasks.git import Git
+from cephtasks.settings import Settings
+from cephtasks.source import Source, without_credentials
+
+OUR_BUILDER = "cephbuilder/ceph:latest"
+MOUNTED_AT = "/ceph"
+_ROOTS_HOME = "/root"
+_PAIR = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+
+
+def run_spec(
+    source: Source,
+    settings: Settings,
+    image: EngineImage,
+    configure: bool,
+    extra_env: Sequence[str] = (),
+) -> RunSpec:
+    """The container that compiles. Raises BuildArgumentInvalid.
+
+    SHA1_OR_REF is empty, and CLEAN false, whatever they are set to: for either, old images throw away
+    what is not committed, and images set a SHA1_OR_REF of their own where none is given.
+    """
+    words = command(settings)
+    given = pairs(extra_env)
+    env = {
+        "GIT_URL": without_credentials(settings.git_url),
+        "CONFIGURE_FLAGS": settings.configure_flags,
+        "BUILD_THREADS": str(settings.build_threads),
+        "INSTALL_HEADERS": _word(settings.install_headers),
+        "IMAGE_NAME": settings.image_name,
+        "GENERATE_DOCKER_IMAGE": "false",
+        # The user is unknown in the image and has no home there.
+        "HOME": "/tmp",  # noqa: S108 — in the container
+        **given,
+        "SHA1_OR_REF": "",
+        "CLEAN": "false",
+        "RECONFIGURE": _word(configure),
+    }
+    user = user_of(source.folder)
+    return RunSpec(
+        image=settings.builder_image,
+        command=words[1:],
+        entrypoint=words[:1],
+        env=env,
+        mounts=(Mount(source.folder.resolve(), MOUNTED_AT), *_git_mounts(source.folder)),
+        user=user,
+        workdir=MOUNTED_AT,
+        network="bridge",
+        purpose="compile",
+        passable=() if user.startswith("0:") else _private_folders(image),
+    )
+
+
+def command(settings: Settings) -> tuple[str, ...]:
+    """The words of BUILD_COMMAND. Raises BuildArgumentInvalid."""
+    try:
+        words = tuple(shlex.split(settings.build_command))
+    except ValueError as error:
+        fact = f"BUILD_COMMAND {settings.build_command!r} cannot be split into words: {error}"
+        raise BuildArgumentInvalid(fact, "invoke settings") from error
+    if not words or not words[0]:
+        raise BuildArgumentInvalid("BUILD_COMMAND names no command", "BUILD_COMMAND=build-cmake")
+    return words
+
+
+def pairs(extra_env: Sequence[str]) -> dict[str, str]:
+    """The variables of `--env`, the last of a name counting. Raises BuildArgumentInvalid."""
+    found = {}
+    for given in extra_env:
+        pair = _PAIR.fullmatch(given)
+        if pair is None:
+            name = given.partition("=")[0]
+            raise BuildArgumentInvalid(f"--env {name!r} is not KEY=VALUE", "--env KEY=VALUE")
+        found[pair[1]] = pair[2]
+    for name, harmless in (("SHA1_OR_REF", ""), ("CLEAN", "false")):
+        if found.get(name, harmless) != harmless:
+            fact = f"--env {name} would let a builder throw away uncommitted work"
+            raise BuildArgumentInvalid(fact, f"{name}={shlex.quote(found[name])} invoke compile")
+    return found
+
+
+def as_told(settings: Settings, extra_env: Sequence[str]) -> Settings:
+    """The settings with what `--env` changes of them, so that decisions are made of what the builder gets."""
+    given = pairs(extra_env)
+    return replace(
+        settings,
+        configure_flags=given.get("CONFIGURE_FLAGS", settings.configure_flags),
+        reconfigure=given.get("RECONFIGURE", settings.reconfigure),
+    )
+
+
+def user_of(folder: Path) -> str:
+    """`uid:gid` to compile as: the calling user, or for root the folder's owner, whose files they become."""
+    if os.getuid():
+        return f"{os.getuid()}:{os.getgid()}"
+    owner = folder.stat()
+    return f"{owner.st_uid}:{owner.st_gid}"
+
+
+def _git_mounts(folder: Path) -> tuple[Mount, ...]:
+    """A worktree's git folder lies elsewhere; git in the container looks for it at the same path."""
+    if not (folder / ".git").is_file():
+        return ()
+    elsewhere = Git(folder).ask("rev-parse", "--path-format=absolute", "--git-common-dir")
+    return (Mount(Path(elsewhere), elsewhere, read_only=True),) if elsewhere else ()
+
+
+def _private_folders(image: EngineImage) -> tuple[str, ...]:
+    """Old images keep their commands below root's home, which nobody else may enter."""
+    search = (PurePosixPath(folder) for folder in image.env.get("PATH", "").split(":"))
+    return (_ROOTS_HOME,) if any(folder.is_relative_to(_ROOTS_HOME) for folder in search) else ()
+
+
+def _word(flag: bool) -> str:
+    return "true" if flag else "false"
