@@ -3,6 +3,7 @@
 import hashlib
 import os
 import posixpath
+import shlex
 import stat
 import tarfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -84,12 +85,16 @@ def index_folder(folder: Path) -> dict[str, Entry]:
     if not folder.is_dir():
         raise TreeInvalid(f"there is no install tree {folder}", "invoke compile, or pack --tree DIR")
     first_names: dict[tuple[int, int], str] = {}
-    entries = [_entry_of(path, status, folder, first_names) for path, status in _walk(folder)]
+    entries = [_entry_of(folder, name, status, first_names) for name, status in _walk(folder, "")]
     if not any(entry.kind is not Kind.FOLDER for entry in entries):
         raise TreeInvalid(f"the install tree {folder} is empty", "invoke compile, or pack --tree DIR")
     with ThreadPoolExecutor() as pool:
-        hashed = pool.map(lambda entry: _hashed(entry, folder), entries)
-        return {entry.path: entry for entry in hashed}
+        # A small file is hashed sooner than it is handed to a thread.
+        aside = {entry.path: pool.submit(_hashed, entry, folder) for entry in entries if entry.size >= _CHUNK}
+        return {
+            entry.path: aside[entry.path].result() if entry.path in aside else _hashed(entry, folder)
+            for entry in entries
+        }
 
 
 def index_tar(stream: IO[bytes]) -> Iterator[Entry]:
@@ -164,33 +169,32 @@ def parents(path: str) -> Sequence[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def _walk(folder: Path, below: str) -> Iterator[tuple[str, os.stat_result]]:
+    """What is in a folder, in the order of names; each as a path from the top."""
     try:
-        with os.scandir(folder) as listing:
-            found = sorted(
-                ((Path(item.path), item.stat(follow_symlinks=False)) for item in listing),
-                key=lambda pair: pair[0].name,
-            )
+        with os.scandir(folder / below) as listing:
+            found = sorted((item.name, item.stat(follow_symlinks=False)) for item in listing)
     except OSError as error:
-        raise _unreadable(folder, error) from error
-    for path, status in found:
+        raise _unreadable(folder / below, error) from error
+    for name, status in found:
+        path = f"{below}/{name}" if below else name
         yield path, status
         if stat.S_ISDIR(status.st_mode):
-            yield from _walk(path)
+            yield from _walk(folder, path)
 
 
 def _entry_of(
-    path: Path, status: os.stat_result, folder: Path, first_names: dict[tuple[int, int], str]
+    folder: Path, name: str, status: os.stat_result, first_names: dict[tuple[int, int], str]
 ) -> Entry:
-    name, mode = path.relative_to(folder).as_posix(), stat.S_IMODE(status.st_mode)
-    if path.name.startswith(WHITEOUT_PREFIX):
-        raise TreeInvalid(f"{path} is named as images name what they delete; none can carry it", f"rm {path}")
+    mode = stat.S_IMODE(status.st_mode)
+    if name.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
+        raise _no_image_carries(folder / name, "has a name by which images delete")
     if stat.S_ISDIR(status.st_mode):
         return Entry(name, Kind.FOLDER, mode)
     if stat.S_ISLNK(status.st_mode):
-        return Entry(name, Kind.SYMLINK, 0o777, target=_link_target(path))
+        return Entry(name, Kind.SYMLINK, 0o777, target=_link_target(folder / name))
     if not stat.S_ISREG(status.st_mode):
-        raise TreeInvalid(f"{path} is neither file, folder nor link; no image can carry it", f"rm {path}")
+        raise _no_image_carries(folder / name, "is neither file, folder nor link")
     first = first_names.setdefault((status.st_dev, status.st_ino), name)
     if first != name:
         return Entry(name, Kind.HARDLINK, mode, target=first)
@@ -203,10 +207,9 @@ def _hashed(entry: Entry, folder: Path) -> Entry:
     path = folder / entry.path
     try:
         with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            return replace(entry, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError as error:
         raise _unreadable(path, error) from error
-    return replace(entry, sha256=sha256)
 
 
 def _link_target(path: Path) -> str:
@@ -217,7 +220,11 @@ def _link_target(path: Path) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> TreeInvalid:
-    return TreeInvalid(f"{path} cannot be read: {error.strerror}", f"ls -ld {path}")
+    return TreeInvalid(f"{path} cannot be read: {error.strerror}", f"ls -ld {shlex.quote(str(path))}")
+
+
+def _no_image_carries(path: Path, why: str) -> TreeInvalid:
+    return TreeInvalid(f"{path} {why}; no image can carry it", f"rm {shlex.quote(str(path))}")
 
 
 def _entry_in_tar(path: str, member: tarfile.TarInfo, tar: tarfile.TarFile) -> Entry:

@@ -94,7 +94,8 @@ def _exported(name: str) -> Iterator[io.BytesIO]:
     try:
         container = client.containers.create(name, ["/none"])
         try:
-            yield io.BytesIO(b"".join(container.export()))
+            exported: Iterator[bytes] = container.export()  # type: ignore[assignment]
+            yield io.BytesIO(b"".join(exported))
         finally:
             container.remove()
     finally:
