@@ -36,8 +36,7 @@ def name(engine: Engine, registry: str) -> Iterator[str]:
     given = f"{registry}/base/{uuid.uuid4().hex[:12]}:v1"
     publish(engine, given)
     yield given
-    if engine.image(given) is not None:
-        engine.untag(given)
+    forget(given)
 
 
 def publish(engine: Engine, name: str) -> None:
@@ -45,6 +44,14 @@ def publish(engine: Engine, name: str) -> None:
     tiny_image(engine, name, files={"unique": uuid.uuid4().bytes})
     subprocess.run(["docker", "push", "--quiet", name], check=True, capture_output=True)
     engine.untag(name)
+
+
+def forget(name: str) -> None:
+    """Take an image out of the engine, under all names of its repository, digests too."""
+    listing = ["docker", "image", "ls", "--quiet", "--no-trunc", name.rpartition(":")[0]]
+    found = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
+    if found:
+        subprocess.run(["docker", "image", "rm", "--force", *set(found)], check=True, capture_output=True)
 
 
 def test_the_base_is_pulled_and_named(
@@ -94,7 +101,7 @@ def test_the_image_that_is_here_will_do(
     told = capfd.readouterr().err.splitlines()[-1]
     assert told.startswith(f"warning: {name} could not be pulled: ")
     assert told.endswith("connection refused; the image that is here is taken as it is")
-    engine.untag(name)
+    forget(name)
 
 
 def test_a_registry_that_refuses_is_like_one_that_is_down(
@@ -105,7 +112,7 @@ def test_a_registry_that_refuses_is_like_one_that_is_down(
     made = tiny_image(engine, name)
     assert base.fetch(chosen(name, alias), engine, ignore) == base.Fetched(made, name, alias, pulled=False)
     assert "not found" in capfd.readouterr().err
-    engine.untag(name)
+    forget(name)
 
 
 def test_neither_here_nor_there(engine: Engine, registry: str, alias: str) -> None:
