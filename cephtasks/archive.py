@@ -7,8 +7,9 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import IO
+from typing import IO, cast
 
+from cephtasks.errors import ArchiveBroken, BlobDamaged
 from cephtasks.oci import Image, digest_of
 
 _CHUNK = 1 << 20
@@ -16,12 +17,18 @@ _BLOCK = tarfile.BLOCKSIZE
 
 
 def members(archive: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The content of every file of an archive, in turn; what is what, its digest tells."""
-    with tarfile.open(fileobj=archive, mode="r|") as tar:
-        for member in tar:
-            content = tar.extractfile(member) if member.isreg() and member.size else None
-            if content is not None:
-                yield content
+    """The content of every file of an archive, in turn; what is what, its digest tells.
+
+    Raises ArchiveBroken, from here or from reading a content.
+    """
+    try:
+        with tarfile.open(fileobj=archive, mode="r|") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isreg() and member.size else None
+                if content is not None:
+                    yield cast(IO[bytes], _Content(content))
+    except tarfile.TarError as error:
+        raise _broken(error) from error
 
 
 def loadable(
@@ -30,7 +37,8 @@ def loadable(
     """An archive with the image under a name, in chunks, without the layers whose diff id is present.
 
     An engine looks a layer up by its chain id before it opens the file, so files of layers that it
-    has may be missing (moby, image/tarexport/load.go).
+    has may be missing (moby, image/tarexport/load.go). Raises BlobDamaged where a blob is not as
+    long as the image says.
     """
     config_name = f"{image.id.removeprefix('sha256:')}.json"
     paths = [f"{layer.diff_id.removeprefix('sha256:')}.tar" for layer in image.layers]
@@ -63,10 +71,31 @@ def config_of(documents: Iterable[bytes], image_id: str) -> bytes | None:
     return next((document for document in documents if digest_of(document) == image_id), None)
 
 
+class _Content:
+    """A file of an archive; an archive that ends in it is told as such."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._stream.read(size)
+        except tarfile.TarError as error:
+            raise _broken(error) from error
+
+
+def _broken(error: tarfile.TarError) -> ArchiveBroken:
+    return ArchiveBroken(f"what the engine saved is no whole archive: {error}", "docker info")
+
+
 def _file(name: str, content: IO[bytes], size: int) -> Iterator[bytes]:
     member = tarfile.TarInfo(name)
     member.size = size
     yield member.tobuf()
+    left = size
     while chunk := content.read(_CHUNK):
+        left -= len(chunk)
         yield chunk
+    if left:
+        raise BlobDamaged(f"the blob of {name} has {size - left} bytes, not {size}", "invoke pack")
     yield bytes(-size % _BLOCK)

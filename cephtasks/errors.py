@@ -26,6 +26,7 @@
          ├─ ElfDamaged
          ├─ StoreFailed
          ├─ BlobDamaged
+         ├─ ArchiveBroken
          ├─ ImageNotPacked
          ├─ GitMissing
          ├─ GitFailed
@@ -183,6 +184,10 @@ class StoreFailed(CephtasksError):
 
 class BlobDamaged(CephtasksError):
     """A blob's bytes are not those its digest promises."""
+
+
+class ArchiveBroken(CephtasksError):
+    """What the engine saved ends too soon, or is no archive."""
 
 
 class ImageNotPacked(CephtasksError):

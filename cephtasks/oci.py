@@ -6,6 +6,7 @@ Docker's image manifest version 2, schema 2.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,12 +20,18 @@ OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
 def digest_of(raw: bytes) -> str:
     """The sha256 digest of some bytes, as `sha256:…`."""
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def is_digest(text: str) -> bool:
+    """Whether the text is a sha256 digest, and so the name of a blob that is safe to look for."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def encode(document: Any) -> bytes:
@@ -48,13 +55,11 @@ class Descriptor:
 
     @staticmethod
     def read(document: Mapping[str, Any]) -> "Descriptor":
-        """Raises KeyError, TypeError or ValueError where a field is missing or of the wrong type."""
-        return Descriptor(
-            str(document["mediaType"]),
-            str(document["digest"]),
-            int(document["size"]),
-            dict(document.get("annotations") or {}),
-        )
+        """Raises KeyError, TypeError or ValueError where a field is missing or cannot be what it says."""
+        digest, size = str(document["digest"]), int(document["size"])
+        if not is_digest(digest) or size < 0:
+            raise ValueError(f"{digest} of {size} bytes is no blob")
+        return Descriptor(str(document["mediaType"]), digest, size, dict(document.get("annotations") or {}))
 
 
 @dataclass(frozen=True)
