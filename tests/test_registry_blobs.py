@@ -34,7 +34,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 @pytest.fixture
 def repository(request: pytest.FixtureRequest) -> str:
     """A repository of this test alone."""
-    return "blobs/" + request.node.name.partition("[")[0].lower().replace("_", "-")
+    return f"blobs/{request.node.name.partition('[')[0].lower().replace('_', '-')}"
 
 
 class _Told:

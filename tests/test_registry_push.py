@@ -258,7 +258,7 @@ def test_a_registry_that_restarts_meanwhile(store: Store, tmp_path: Path) -> Non
     """It is waited for, and gets what it lacks."""
     port, stack = free_port(), ExitStack()
     image = _image(store, "restart", [*_LAYERS, {"large": os.urandom(3_000_000)}])
-    timers = []
+    timers: list[threading.Timer] = []
 
     def start() -> None:
         stack.enter_context(registry(tmp_path / "registry", port=port))
