@@ -1,5 +1,6 @@
 """Layers: turn entries into a reproducible tar, compressed and hashed as a stream."""
 
+import gzip
 import hashlib
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -9,9 +10,9 @@ from typing import IO, Protocol, cast
 import zstandard
 from isal import igzip, isal_zlib
 
-from cephtasks.errors import TreeChanged, TreeInvalid
+from cephtasks.errors import BlobDamaged, TreeChanged, TreeInvalid
 from cephtasks.oci import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor, Layer
-from cephtasks.tree import OPAQUE_MARKER, WHITEOUT_PREFIX, Entry, Kind
+from cephtasks.tree import OPAQUE_MARKER, WHITEOUT_PREFIX, Entry, Kind, index_tar
 
 # One fixed time for every entry: layers of equal content are then equal, and 0 upsets zip.
 _MTIME = 315532800  # 1980-01-01T00:00:00Z
@@ -29,6 +30,15 @@ _TYPES = {
     Kind.WHITEOUT: tarfile.REGTYPE,
     Kind.OPAQUE: tarfile.REGTYPE,
 }
+
+# What readers of tar, gzip and zstd say of bytes that are none.
+_BROKEN: tuple[type[Exception], ...] = (
+    tarfile.TarError,
+    EOFError,
+    gzip.BadGzipFile,
+    cast(type[Exception], isal_zlib.IsalError),
+    zstandard.ZstdError,
+)
 
 OpenSource = Callable[[Entry], IO[bytes]]
 
@@ -75,6 +85,36 @@ def decompressed(blob: IO[bytes]) -> IO[bytes]:
         reader = zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True)
         return cast(IO[bytes], reader)
     return blob
+
+
+def entries(blob: IO[bytes], item: Layer) -> tuple[Entry, ...]:
+    """The entries of a layer, whiteouts among them; raises BlobDamaged where the blob is not that layer's."""
+    tar = _Hashing(decompressed(blob))
+    try:
+        found = tuple(index_tar(cast(IO[bytes], tar)))
+        while tar.read(_CHUNK):
+            pass
+    except _BROKEN as error:
+        raise _damaged(item) from error
+    if tar.digest() != item.diff_id:
+        raise _damaged(item)
+    return found
+
+
+class _Hashing:
+    """A file that is hashed while it is read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._digest.update(data)
+        return data
+
+    def digest(self) -> str:
+        return f"sha256:{self._digest.hexdigest()}"
 
 
 class _Compressor(Protocol):
@@ -149,6 +189,10 @@ def _tar_name(entry: Entry) -> str:
     if entry.kind is Kind.WHITEOUT:
         return f"{parent}/{WHITEOUT_PREFIX}{name}".lstrip("/")
     return entry.path
+
+
+def _damaged(item: Layer) -> BlobDamaged:
+    return BlobDamaged(f"blob {item.blob.digest} is damaged", "invoke pack")
 
 
 def _changed(entry: Entry) -> TreeChanged:
