@@ -1,7 +1,9 @@
 """Transport: how a registry is found, by TLS or without, and what is told when it is not."""
 
+import contextlib
 import shlex
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -163,6 +165,52 @@ def _listening(greeting: bytes) -> Iterator[str]:
         yield f"localhost:{server.getsockname()[1]}"
         server.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+@contextmanager
+def _breaking_tls(own_ca: Certificates, wants_certificate: bool) -> Iterator[str]:
+    """A server that wants a client's certificate in its greeting, or breaks the connection after it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own_ca.certificate, own_ca.key)
+    context.load_verify_locations(own_ca.ca)
+    context.verify_mode = ssl.CERT_REQUIRED if wants_certificate else ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 tells of a missing certificate after the greeting
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with (
+                    connection,
+                    contextlib.suppress(ssl.SSLError),
+                    context.wrap_socket(connection, server_side=True) as secured,
+                ):
+                    secured.recv(65536)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"localhost:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("wants_certificate", "start", "end"),
+    [
+        (True, "no TLS connection to HOST: ", "alert handshake failure"),
+        (False, "HOST closed the connection", "without an answer"),
+    ],
+)
+def test_tls_that_goes_wrong(own_ca: Certificates, wants_certificate: bool, start: str, end: str) -> None:
+    """It is not taken for a server without TLS."""
+    with _breaking_tls(own_ca, wants_certificate) as host:
+        error = _failure(Client(host, ca=own_ca.ca))
+        assert type(error) is RegistryUnreachable
+        assert error.fact.startswith(start.replace("HOST", host))
+        assert error.fact.endswith(end)
 
 
 @pytest.mark.parametrize(

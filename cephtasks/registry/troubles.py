@@ -145,7 +145,9 @@ def _look(url: str) -> str:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        # urllib3 puts some errors into others without raising them.
+        wrapped = next((part for part in error.args if isinstance(part, BaseException)), None)
+        error = error.__cause__ or error.__context__ or wrapped
 
 
 def _reason(answer: requests.Response) -> tuple[str, str]:
