@@ -29,19 +29,18 @@ _MACHINE_OPTIONS = "/etc/apt/apt.conf.d/90machine"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A Debian file system: its packages beside the essential ones, and files of ours by their path in it.
+    """A Debian file system: its packages beside apt and the essential ones, and files of ours by their path.
 
     A folder among the files stands for all files and links below it; everything becomes root's.
     """
 
     packages: tuple[str, ...]
     files: Mapping[str, Path] = field(default_factory=dict, hash=False)
-    variant: str = "apt"
 
     def digest(self) -> str:
         """What the recipe amounts to, this machine's Debian release included, in 64 hexadecimal digits."""
         members = [(name, path.lstat().st_mode, _content(path)) for name, path in _members(self.files)]
-        document = [release(), self.variant, sorted(self.packages), members]
+        document = [release(), sorted(self.packages), members]
         return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 
@@ -56,22 +55,22 @@ def release(os_release: Path = Path("/etc/os-release")) -> str:
     text = os_release.read_text() if os_release.exists() else ""
     found = re.search(r'^VERSION_CODENAME="?([\w.-]+)"?$', text, re.MULTILINE)
     if found is None:
-        raise RootfsFailed(f"{os_release} names no release of Debian or Ubuntu", "use a Debian machine")
+        raise RootfsFailed(f"{os_release} names no release of Debian or Ubuntu", f"cat {os_release}")
     return found[1]
 
 
 def sources(codename: str, folder: Path = Path("/etc/apt")) -> tuple[Path, ...]:
-    """This machine's apt sources of a release, other vendors' repositories left out where they tell by that.
+    """The files of this machine's apt sources that name a release, or else those that name stable or testing.
 
-    Raises RootfsFailed where there are none.
+    Repositories of other vendors mostly name neither, and are left out. Raises RootfsFailed for none.
     """
     listed = [folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))]
     files = [file for file in listed if file.suffix in (".list", ".sources") and file.is_file()]
-    suite = re.compile(rf"^[^#\n]*(?<![\w.-]){re.escape(codename)}(?![\w.])", re.MULTILINE)
-    found = tuple(file for file in files if suite.search(file.read_text()))
-    if not found:
-        raise RootfsFailed(f"{folder} names no apt sources of {codename}", f"ls {folder}/sources.list.d")
-    return found
+    for suite in (codename, "stable", "testing"):
+        named = re.compile(rf"^[^#\n]*(?<![\w.-]){re.escape(suite)}(?![\w.])", re.MULTILINE)
+        if found := tuple(file for file in files if named.search(file.read_text())):
+            return found
+    raise RootfsFailed(f"{folder} names no apt sources of {codename}", f"ls {folder}/sources.list.d")
 
 
 @contextmanager
@@ -107,7 +106,7 @@ def _command(recipe: Recipe, ours: Path, options: Path) -> Sequence[str]:
     ]
     included = [f"--include={','.join(recipe.packages)}"] if recipe.packages else []
     found = [str(file) for file in sources(codename)]
-    return ["mmdebstrap", f"--variant={recipe.variant}", *included, *hooks, codename, "-", *found]
+    return ["mmdebstrap", "--variant=apt", *included, *hooks, codename, "-", *found]
 
 
 def _machine_options() -> str:

@@ -1,4 +1,4 @@
-"""Images: make those that the demo stands on, and with `test` those of the tests, where they are not made yet."""
+"""Images: make those that the demo needs, and with `test` those of the tests, where they are lacking."""
 
 import shutil
 import sys

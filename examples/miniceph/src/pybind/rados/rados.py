@@ -2,11 +2,12 @@
 
 import ctypes
 import os
+from pathlib import Path
 
 _SIZE = 4096  # bytes; no answer of librados is longer
 
-_folder = os.environ.get("CEPH_LIB", "")
-_librados = ctypes.CDLL(os.path.join(_folder, "librados.so.2"))
+_built = os.environ.get("CEPH_LIB")
+_librados = ctypes.CDLL(str(Path(_built, "librados.so.2")) if _built else "librados.so.2")
 _librados.rados_version.restype = ctypes.c_char_p
 _librados.rados_status.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
 
