@@ -23,6 +23,7 @@ from cephtasks.errors import BlobDamaged, ImageNotPacked, StoreFailed, TreeChang
 from cephtasks.oci import OCI_LAYER_GZIP, Descriptor, Image, Layer
 from cephtasks.store import Store
 from cephtasks.tree import Entry, Kind
+from lab.disks import small_disk
 from lab.layers import file, folder, tar
 from lab.processes import wait_until
 from lab.users import as_nobody, public_folder
@@ -299,20 +300,10 @@ def test_an_error_of_somebody_else_is_not_the_stores(store: Store) -> None:
         store.put_layer(write)
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "cephtasks-test", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
 def test_a_full_disk_is_told_and_the_next_run_works(tmp_path: Path) -> None:
     """One line says so; nothing half is left, what was there stays, and with room it goes on."""
-    with small_disk(tmp_path / "disk") as disk:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "1m"):
         store = Store(disk / "images")
         image = put(store, "x:1", tar(file("a")))
         (disk / "ballast").write_bytes(bytes(300_000))
@@ -329,7 +320,8 @@ def test_a_full_disk_is_told_and_the_next_run_works(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_for_small_files_too(tmp_path: Path) -> None:
     """Whatever is written last: a document, an index, the list of names."""
-    with small_disk(tmp_path / "disk") as disk:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "1m"):
         store = Store(disk / "images")
         image = put(store, "x:1", tar(file("a")))
         with (disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
