@@ -106,9 +106,10 @@ def _clean(build: Path, engine: Engine) -> None:
     made = build if (build / "CMakeCache.txt").exists() else build / "install"
     if not made.exists():
         return
-    console.say(f"removing {made}")
     if engine.dry:
+        console.say(f"would remove {made}")
         return
+    console.say(f"removing {made}")
     try:
         shutil.rmtree(made)
     except OSError as error:

@@ -7,16 +7,16 @@ import tarfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import docker.errors
 import docker.types
 
 from cephtasks import console
+from cephtasks.engine.interrupts import Interrupts
 from cephtasks.engine.troubles import FAILURES, one_line
 from cephtasks.errors import ContainerFailed, ImageNotFound
 
@@ -25,7 +25,6 @@ _HINT = "docker info"
 
 OnOutput = Callable[[bytes], None]
 Published = Mapping[int, tuple[str, int]]  # a port inside, and the address and port where it is reached
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -93,11 +92,13 @@ class RunResult:
 def run(api: Any, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> RunResult:
     """Run a container to its end; it is removed however this ends. Raises ImageNotFound, ContainerFailed."""
     name = f"cephtasks-{spec.purpose}-{uuid.uuid4().hex[:12]}"
-    try:
-        _to_the_end(lambda: _create(api, name, spec))
-        return _attend(api, name, spec, on_stdout, on_stderr)
-    finally:
-        remove(api, name)
+    with Interrupts() as interrupts:
+        try:
+            _create(api, name, spec)
+            with interrupts.welcome():
+                return _attend(api, name, spec, on_stdout, on_stderr)
+        finally:
+            _remove(api, name)
 
 
 def start(api: Any, name: str, spec: RunSpec, published: Published) -> None:
@@ -105,13 +106,14 @@ def start(api: Any, name: str, spec: RunSpec, published: Published) -> None:
 
     Raises ImageNotFound, ContainerFailed.
     """
-    _create(api, name, spec, published)
-    try:
-        with _failing(f"{spec.image} could not be started"):
-            api.start(name)
-    except BaseException:
-        remove(api, name)
-        raise
+    with Interrupts() as interrupts:
+        _create(api, name, spec, published)  # outside, for a name that is taken is not ours to remove
+        try:
+            with interrupts.welcome(), _failing(f"{spec.image} could not be started"):
+                api.start(name)
+        except BaseException:
+            _remove(api, name)
+            raise
 
 
 def is_running(api: Any, name: str) -> bool:
@@ -125,13 +127,8 @@ def is_running(api: Any, name: str) -> bool:
 
 def remove(api: Any, name: str) -> None:
     """Stop and remove the container of that name, where there is one."""
-    _to_the_end(lambda: _remove(api, name))
-
-
-def _to_the_end(act: Callable[[], _Made]) -> _Made:
-    """Do it to its end even when Ctrl-C is pressed meanwhile; Ctrl-C has its way after that."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        return worker.submit(act).result()
+    with Interrupts():
+        _remove(api, name)
 
 
 def _create(api: Any, name: str, spec: RunSpec, published: Published | None = None) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,26 +41,24 @@ def node(folder: Path) -> Iterator[Node]:
     folder.mkdir(parents=True, exist_ok=True)
     number = next(_bridges)
     bridge, subnet = f"ct{os.getpid() % 100000}n{number}", f"172.29.{(os.getpid() + number) % 256}"
-    socket = folder / "sock"
-    command = ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
-    command += [
-        f"--pidfile={folder}/pid",
-        f"--host=unix://{socket}",
-        "--iptables=false",
-        f"--bridge={bridge}",
-    ]
+    # The path of a socket has at most 108 bytes, and a test's own folder may take most of them.
+    sockets = Path(tempfile.mkdtemp(prefix="ctnode-"))
+    made = Node(sockets / "sock")
+    command = ["dockerd", f"--data-root={folder}/data", f"--exec-root={sockets}/exec"]
+    command += [f"--pidfile={folder}/pid", f"--host=unix://{made.socket}"]
+    command += ["--iptables=false", f"--bridge={bridge}"]
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     try:
         subprocess.run(["ip", "addr", "add", f"{subnet}.1/24", "dev", bridge], check=True)
         subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
-        made = Node(socket)
         with serving(command, folder / "log", lambda: made.docker("version", check=False).returncode == 0):
             yield made
     finally:
         subprocess.run(["ip", "link", "delete", bridge], check=True)
-        for mount in sorted(_mounts_below(folder), reverse=True):
-            subprocess.run(["umount", mount], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+        for used in (folder, sockets):
+            for mount in sorted(_mounts_below(used), reverse=True):
+                subprocess.run(["umount", mount], check=False)
+            shutil.rmtree(used, ignore_errors=True)
 
 
 def tiny_image(
