@@ -11,7 +11,7 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from cephtasks.errors import BlobDamaged, TreeChanged, TreeInvalid
-from cephtasks.oci import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor, Layer
+from cephtasks.oci import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, TAR_SIZE, Descriptor, Layer
 from cephtasks.tree import OPAQUE_MARKER, WHITEOUT_PREFIX, Entry, Kind, index_tar
 
 # One fixed time for every entry: layers of equal content are then equal, and 0 upsets zip.
@@ -31,9 +31,8 @@ _TYPES = {
     Kind.OPAQUE: tarfile.REGTYPE,
 }
 
-# What readers of tar, gzip and zstd say of bytes that are none.
+# What readers of gzip and zstd say of bytes that are none.
 _BROKEN: tuple[type[Exception], ...] = (
-    tarfile.TarError,
     EOFError,
     gzip.BadGzipFile,
     cast(type[Exception], isal_zlib.IsalError),
@@ -56,7 +55,7 @@ def compress(tar: Iterable[bytes], sink: IO[bytes], compression: str) -> Layer:
     """Compress a tar to `sink`; the same tar gives the same bytes, whatever pieces it comes in."""
     compressor = _compressor(compression)
     tar_digest, blob_digest = hashlib.sha256(), hashlib.sha256()
-    size = 0
+    length = size = 0
 
     def emit(compressed: bytes) -> None:
         nonlocal size
@@ -67,12 +66,20 @@ def compress(tar: Iterable[bytes], sink: IO[bytes], compression: str) -> Layer:
     # Hashing the tar takes a third of the time that compressing it takes: they go side by side.
     with ThreadPoolExecutor(max_workers=1) as aside:
         for chunk in _in_equal_chunks(tar):
+            length += len(chunk)
             hashed = aside.submit(tar_digest.update, chunk)
             emit(compressor.compress(chunk))
             hashed.result()
     emit(compressor.flush())
-    blob = Descriptor(_MEDIA_TYPES[compression], f"sha256:{blob_digest.hexdigest()}", size)
+    digest, annotations = f"sha256:{blob_digest.hexdigest()}", {TAR_SIZE: str(length)}
+    blob = Descriptor(_MEDIA_TYPES[compression], digest, size, annotations)
     return Layer(blob, f"sha256:{tar_digest.hexdigest()}")
+
+
+def tar_size(item: Layer) -> int | None:
+    """Bytes of a layer's uncompressed tar, where whoever made the layer wrote them down."""
+    noted = item.blob.annotations.get(TAR_SIZE, "")
+    return int(noted) if noted.isascii() and noted.isdigit() else None
 
 
 def decompressed(blob: IO[bytes]) -> IO[bytes]:
@@ -87,34 +94,40 @@ def decompressed(blob: IO[bytes]) -> IO[bytes]:
     return blob
 
 
-def entries(blob: IO[bytes], item: Layer) -> tuple[Entry, ...]:
-    """The entries of a layer, whiteouts among them; raises BlobDamaged where the blob is not that layer's."""
-    tar = _Hashing(decompressed(blob))
+def tar_of(item: Layer, blob: IO[bytes]) -> IO[bytes]:
+    """The tar of a layer, to be read to its end; reading raises BlobDamaged where it is not the layer's."""
+    return cast(IO[bytes], _Tar(item, decompressed(blob)))
+
+
+def entries(item: Layer, blob: IO[bytes]) -> tuple[Entry, ...]:
+    """The entries of a layer, whiteouts among them; raises BlobDamaged."""
+    tar = tar_of(item, blob)
     try:
-        found = tuple(index_tar(cast(IO[bytes], tar)))
-        while tar.read(_CHUNK):
-            pass
-    except _BROKEN as error:
+        found = tuple(index_tar(tar))
+    except tarfile.TarError as error:
         raise _damaged(item) from error
-    if tar.digest() != item.diff_id:
-        raise _damaged(item)
+    while tar.read(_CHUNK):
+        pass
     return found
 
 
-class _Hashing:
-    """A file that is hashed while it is read."""
+class _Tar:
+    """A layer's tar that is held against its diff id while it is read."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, item: Layer, stream: IO[bytes]) -> None:
+        self._item = item
         self._stream = stream
         self._digest = hashlib.sha256()
 
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            data = self._stream.read(size)
+        except _BROKEN as error:
+            raise _damaged(self._item) from error
         self._digest.update(data)
+        if not data and size and f"sha256:{self._digest.hexdigest()}" != self._item.diff_id:
+            raise _damaged(self._item)
         return data
-
-    def digest(self) -> str:
-        return f"sha256:{self._digest.hexdigest()}"
 
 
 class _Compressor(Protocol):

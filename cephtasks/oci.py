@@ -22,6 +22,7 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 REF_NAME = "org.opencontainers.image.ref.name"
+TAR_SIZE = "cephtasks.tar.size"  # bytes of a layer's uncompressed tar
 
 
 def digest_of(raw: bytes) -> str:

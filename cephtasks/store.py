@@ -121,7 +121,7 @@ class Store:
             return kept
         with _translated(self._folder), self.open(item.blob.digest) as blob:
             try:
-                entries = layer.entries(blob, item)
+                entries = layer.entries(item, blob)
             except BlobDamaged as error:
                 raise self._damaged(f"{error.fact} in {self._folder}") from error
         self.put_layer_files(item, entries)

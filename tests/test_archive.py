@@ -1,5 +1,6 @@
 """Archives: what a real engine saves is read, what is written it loads."""
 
+import gzip
 import io
 import json
 import subprocess
@@ -111,14 +112,44 @@ def test_gnu_tar_finds_nothing_wrong_with_an_archive() -> None:
     assert len(raw) % 512 == 0
 
 
-@pytest.mark.parametrize("change", [lambda blob: blob[:-1], lambda blob: blob + b"x", lambda blob: b""])
-def test_a_blob_of_the_wrong_length_is_never_sent_as_if_it_were_whole(change) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("change", ["shorter", "longer", "empty", "altered"])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_damaged_blob_is_never_sent_as_if_it_were_whole(compressed: bool, change: str) -> None:
     """What follows it would be taken for something else."""
-    image, blobs = compressed_image(tar(file("f", b"x")))
-    (digest,) = blobs
-    blobs[digest] = change(blobs[digest])
-    with pytest.raises(BlobDamaged, match="bytes, not"):
+    raw = tar(file("f", bytes(5000)))
+    image, blobs = compressed_image(raw) if compressed else image_of([raw])
+    ((digest, blob),) = blobs.items()
+    changed = {"shorter": blob[:-1], "longer": blob + blob, "empty": b"", "altered": b"\x1f" + blob[::-1]}
+    blobs[digest] = changed[change]
+    with pytest.raises(BlobDamaged):
         packed(image, "x:y", (), blobs)
+
+
+def test_an_engine_gets_layers_that_it_need_not_decompress(engine: Engine, image_name: str) -> None:
+    """Layers of ours are sent as plain tars, zstd ones too, which old engines do not know."""
+    raw = tar(file("f", b"x" * 100_000))
+    for compression in ("gzip", "zstd"):
+        sink = io.BytesIO()
+        made = layer.compress([raw], sink, compression)
+        document = {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [made.diff_id]}}
+        image = oci.image(oci.encode({**document, "author": compression}), [made])
+        assert layer.tar_size(image.layers[0]) == len(raw)
+        archived = packed(image, f"{image_name}:{compression}", (), {made.blob.digest: sink.getvalue()})
+        assert raw in archived
+        engine.load([archived])
+        found = engine.image(f"{image_name}:{compression}")
+        assert found is not None
+        assert found.id == image.id
+
+
+def test_a_layer_of_somebody_else_is_sent_as_it_is() -> None:
+    """Nobody wrote down how long its tar is, and the engine can decompress it."""
+    raw = tar(file("f", b"x" * 100_000))
+    blob = gzip.compress(raw)
+    foreign = Layer(Descriptor(OCI_LAYER_GZIP, oci.digest_of(blob), len(blob)), oci.digest_of(raw))
+    image = oci.image(oci.encode({"rootfs": {"diff_ids": [foreign.diff_id]}}), [foreign])
+    assert layer.tar_size(foreign) is None
+    assert blob in packed(image, "x:y", (), {foreign.blob.digest: blob})
 
 
 def test_blobs_are_opened_one_at_a_time_and_closed() -> None:
