@@ -69,6 +69,9 @@ def main(words: list[str]) -> int:
     except CephtasksError as error:
         console.say(str(error))
         return int(error.exit_code)
+    except KeyboardInterrupt:
+        console.say("error: stopped; nothing half is left\nhint: script/bootstrap")
+        return 130
     return 0
 
 
