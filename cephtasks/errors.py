@@ -12,6 +12,7 @@
          │   ├─ BuildArgumentInvalid
          │   ├─ BuilderFolderInvalid
          │   ├─ ToolInvalid
+         │   ├─ DockerConfigInvalid
          │   ├─ DockerHostInvalid
          │   ├─ RegistryCaInvalid
          │   └─ RegistryNotLocal
@@ -126,6 +127,10 @@ class BuilderFolderInvalid(UsageError):
 
 class ToolInvalid(UsageError):
     """CHECK_TOOLS or a `--tool` is not a tool, or a tool with its arguments."""
+
+
+class DockerConfigInvalid(UsageError):
+    """Docker's own config.json, or what it refers to, cannot be used."""
 
 
 class DockerHostInvalid(UsageError):

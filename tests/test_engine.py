@@ -217,6 +217,17 @@ def test_a_registry_that_wants_a_login(engine: Engine, tmp_path: Path) -> None:
     assert error.hint == f"docker login {started.host}, or check the name"
 
 
+def test_a_credential_helper_that_is_missing(
+    registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in Docker's config.json and is not installed is named."""
+    (tmp_path / "config.json").write_text('{"credsStore": "nowhere"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    engine = Engine.connect()
+    assert "docker-credential-nowhere not installed" in failure(engine, f"{registry}/engine/none:v1").fact
+    engine.close()
+
+
 def test_a_registry_that_lost_a_layer(engine: Engine, tmp_path: Path) -> None:
     """An error that comes after the answer has begun is an error still."""
     with registries.registry(tmp_path) as started:

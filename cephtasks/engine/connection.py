@@ -11,9 +11,16 @@ import docker.errors
 from docker.context import ContextAPI
 from docker.utils import kwargs_from_env, parse_host
 
+from cephtasks.engine.logins import config
 from cephtasks.engine.troubles import FAILURES, causes, reason
 from cephtasks.engine.tunnel import tunnel
-from cephtasks.errors import CephtasksError, DockerHostInvalid, EngineRefused, EngineUnreachable
+from cephtasks.errors import (
+    CephtasksError,
+    DockerConfigInvalid,
+    DockerHostInvalid,
+    EngineRefused,
+    EngineUnreachable,
+)
 
 _OLDEST = "1.24"  # the oldest API that the SDK knows
 _PATIENCE = 10  # seconds for an engine to take a connection, and to say which version it is
@@ -27,8 +34,9 @@ class Connection:
     def __init__(self, host: str = "") -> None:
         """Ask the engine at `host`, or else the one that `docker` would take, for its version.
 
-        Raises DockerHostInvalid, EngineUnreachable, EngineRefused.
+        Raises DockerConfigInvalid, DockerHostInvalid, EngineUnreachable, EngineRefused.
         """
+        config()  # the SDK reads it whatever it is asked for
         with ExitStack() as opened:
             self.api = _connect({"base_url": host} if host else _where(), opened)
             self._opened = opened.pop_all()
@@ -46,7 +54,7 @@ def _where() -> Mapping[str, Any]:
         if "base_url" not in named:
             named = {**ContextAPI.kwargs_from_context(), **named}
     except FAILURES as error:
-        raise DockerHostInvalid(f"Docker's settings cannot be used: {reason(error)}", _LOOK) from error
+        raise DockerConfigInvalid(f"Docker's context cannot be used: {reason(error)}", _LOOK) from error
     if "base_url" not in named:
         raise DockerHostInvalid("Docker's current context names no engine", "docker context use default")
     return named

@@ -1,6 +1,7 @@
 """Pulls: fetch an image from its registry into the engine."""
 
 import re
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -31,7 +32,9 @@ def pull(api: Any, reference: Reference, on_progress: OnProgress) -> None:
     Raises PullFailed, also for errors inside the engine's answer.
     """
     try:
-        with closing(api.pull(reference.name, tag=reference.target, stream=True, decode=True)) as events:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a credential helper
+            answer = api.pull(reference.name, tag=reference.target, stream=True, decode=True)
+        with closing(answer) as events:
             for event in events:
                 if "error" in event:
                     raise _failed(reference, str(event["error"]))
