@@ -142,10 +142,12 @@ def _chunks(process: subprocess.Popen[bytes], listener: threading.Thread, said: 
 
 
 def _listen(process: subprocess.Popen[bytes], said: bytearray, on_output: OnOutput) -> None:
-    while chunk := os.read(_pipe(process.stderr).fileno(), _CHUNK):
-        said += chunk
-        del said[:-_TAIL_BYTES]
-        on_output(chunk)
+    # Where nobody can be told any more the pipe is closed, which ends mmdebstrap instead of blocking it.
+    with _pipe(process.stderr) as output:
+        while chunk := os.read(output.fileno(), _CHUNK):
+            said += chunk
+            del said[:-_TAIL_BYTES]
+            on_output(chunk)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
