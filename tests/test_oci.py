@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cephtasks import oci
@@ -30,6 +30,7 @@ def base(**document: Any) -> Image:
     return oci.image(oci.encode(config), [layer_of(B, A)])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abcä"), json_values))
 def test_one_document_has_one_byte_sequence(document: dict[str, Any]) -> None:
     """The order of keys does not matter, and what was written is read back."""
@@ -58,6 +59,7 @@ def test_a_digest_is_known_by_its_form() -> None:
         assert not oci.is_digest(text)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**50), st.dictionaries(st.text(), st.text(), max_size=3))
 def test_a_descriptor_survives_being_written_and_read(size: int, annotations: dict[str, str]) -> None:
     """What stands in a manifest gives back the same descriptor."""

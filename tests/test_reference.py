@@ -1,7 +1,7 @@
 """References: what Docker and registries accept, and what they make of it."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cephtasks import reference
@@ -33,18 +33,21 @@ def references(draw: st.DrawFn) -> Reference:
     return Reference(registry, repository, tag, digest)
 
 
+@settings(deadline=None)
 @given(references())
 def test_a_reference_survives_being_written_and_read(expected: Reference) -> None:
     """Reading what a reference prints gives the same reference."""
     assert parse(str(expected)) == expected
 
 
+@settings(deadline=None)
 @given(references())
 def test_the_familiar_form_names_the_same_image(expected: Reference) -> None:
     """Docker's short form is never read as another image, whatever its parts are called."""
     assert parse(expected.familiar) == expected
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | st.text(alphabet="ab.:/@-_[]A ", max_size=20))
 def test_any_text_is_read_or_refused_as_a_usage_error(text: str) -> None:
     """No text ends in anything but a reference or ReferenceInvalid; what is read can be read again."""
@@ -208,6 +211,7 @@ def test_a_registry_is_a_host_and_a_port(text: str, legal: bool) -> None:
     assert reference.is_registry(text) is legal
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_ref_becomes_a_legal_tag(text: str) -> None:
     """Whatever a git ref is called, the tag made from it is legal; a legal one stays as it is."""
@@ -216,6 +220,7 @@ def test_any_ref_becomes_a_legal_tag(text: str) -> None:
     assert reference.legal_tag(made) == made
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300) | st.from_regex(r"[a-z0-9/]{240,400}", fullmatch=True))
 def test_any_ref_becomes_a_legal_image_name(text: str) -> None:
     """Whatever a git ref is called, and however long, the image name made from it can be read."""
@@ -224,6 +229,7 @@ def test_any_ref_becomes_a_legal_image_name(text: str) -> None:
     assert reference.legal_repository(made) == made
 
 
+@settings(deadline=None)
 @given(repositories)
 def test_a_legal_repository_stays_as_it_is(repository: str) -> None:
     """A name that is legal already is not touched."""

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,6 +190,7 @@ def test_push_sends_to_registry_repository_and_tag(tmp_path: Path) -> None:
     assert load(tmp_path).target == "localhost:5000/ceph/daemon:master"
 
 
+@hypothesis.settings(deadline=None)
 @given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=300))
 def test_any_ref_has_an_image_name_and_a_tag(ref: str) -> None:
     """No ref makes the settings fail."""
