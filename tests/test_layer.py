@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 import threading
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -160,6 +161,18 @@ def _one_file(index: dict[str, Entry]) -> dict[str, Entry]:
         else entry
         for path, entry in index.items()
     }
+
+
+def test_a_file_of_many_gigabytes_has_its_size_in_its_header() -> None:
+    """Debug information makes files that are too large for the oldest tar header."""
+    entry, sink = Entry("ceph-osd.debug", Kind.FILE, size=9 << 30, sha256="0" * 64), io.BytesIO()
+    with pytest.raises(TreeChanged):  # there are only three megabytes of it here
+        layer.write([entry], lambda _: io.BytesIO(bytes(3 * MB)), sink, "gzip")
+    begun = zlib.decompressobj(31).decompress(sink.getvalue())
+    with tarfile.open(fileobj=io.BytesIO(begun), mode="r|") as tar:
+        member = tar.next()
+    assert member is not None
+    assert (member.name, member.size) == ("ceph-osd.debug", 9 << 30)
 
 
 def test_whiteouts_are_written_as_engines_read_them() -> None:
