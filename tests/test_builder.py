@@ -558,3 +558,14 @@ def test_a_dry_run_only_shows_the_line(
     assert compiled.tree == source.folder / "build/install"
     assert (source.folder / "build/CMakeCache.txt").exists()
     assert not chosen.state_dir.exists()
+
+
+def test_a_dry_run_of_a_source_that_is_not_there_yet(
+    chosen: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With --dry nothing was cloned; the line is that of the builder after the clone."""
+    os.chown(tmp_path, _OWNER, _OWNER)
+    engine = Engine.connect(dry=True)
+    builder.compile(Source(tmp_path / "none", None, False, "", None), chosen, engine)
+    engine.close()
+    assert f"--user={_OWNER}:{_OWNER}" in shlex.split(capfd.readouterr().err.splitlines()[-1])

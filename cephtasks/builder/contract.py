@@ -105,10 +105,14 @@ def as_told(settings: Settings, extra_env: Sequence[str]) -> Settings:
 
 
 def user_of(folder: Path) -> str:
-    """`uid:gid` to compile as: the calling user, or for root the folder's owner, whose files they become."""
+    """`uid:gid` to compile as: the calling user, or for root the folder's owner, whose files they become.
+
+    A folder that is missing, as in a dry run, would be cloned as the owner of what is above it.
+    """
     if os.getuid():
         return f"{os.getuid()}:{os.getgid()}"
-    owner = folder.stat()
+    resolved = folder.resolve()
+    owner = next(each for each in (resolved, *resolved.parents) if each.exists()).stat()
     return f"{owner.st_uid}:{owner.st_gid}"
 
 
