@@ -167,7 +167,7 @@ def test_a_file_of_many_gigabytes_has_its_size_in_its_header() -> None:
     """Debug information makes files that are too large for the oldest tar header."""
     entry, sink = Entry("ceph-osd.debug", Kind.FILE, size=9 << 30, sha256="0" * 64), io.BytesIO()
     with pytest.raises(TreeChanged):  # there are only three megabytes of it here
-        layer.write([entry], lambda _: io.BytesIO(bytes(3 * MB)), sink, "gzip")
+        layer.write([entry], lambda _: io.BytesIO(os.urandom(3 * MB)), sink, "gzip")
     begun = zlib.decompressobj(31).decompress(sink.getvalue())
     with tarfile.open(fileobj=io.BytesIO(begun), mode="r|") as tar:
         member = tar.next()
