@@ -95,7 +95,12 @@ KEYS: tuple[Key, ...] = (
         "the tag in the registry",
         shown_default="the last part of SHA1_OR_REF",
     ),
-    Key("CHECK_TOOLS", CEPH_TOOLS, values.command_lines, "tools that check starts, those that the image has"),
+    Key(
+        "CHECK_TOOLS",
+        CEPH_TOOLS,
+        values.command_lines,
+        "tools that check starts, those that the image has; one with arguments stands in quotes",
+    ),
     Key(
         "FIX_LIBS",
         "",
