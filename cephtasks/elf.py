@@ -199,7 +199,8 @@ class _File:
             symbol = Symbol(self._string(name), versions.get(index & _VER_NDX_MASK, ""))
             if section == _SHN_UNDEF:
                 (weak if binding == _STB_WEAK else undefined).add(symbol)
-            elif index & _VER_NDX_MASK != _VER_NDX_LOCAL:
+            # Linkers give each version a symbol of its own name, which nobody refers to.
+            elif index & _VER_NDX_MASK != _VER_NDX_LOCAL and symbol.name != symbol.version:
                 defined.add(symbol)
         return frozenset(defined), frozenset(undefined), frozenset(weak)
 

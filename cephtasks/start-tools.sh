@@ -12,10 +12,11 @@ base=/dev/shm/$marker
 if ! command -v cat >/dev/null || ! command -v sleep >/dev/null || ! true >"$base"; then
     exit 90
 fi
-bounded=cat
+bounded="cat"
 if command -v tail >/dev/null; then
     bounded="tail -c $keep"
 fi
+# shellcheck disable=SC3045 # dash, bash and busybox have it
 ulimit -c 0
 set -f
 
@@ -55,6 +56,7 @@ look_at() {
         ?ELF*) kind=elf ;;
         '#!'*)
             kind=script
+            # shellcheck disable=SC2086 # it is to be split
             set -- ${first#??}
             if [ ! -e "$1" ]; then trouble="$path needs $1, which is not there" code=127; fi
             ;;
@@ -63,7 +65,8 @@ look_at() {
     fi
 }
 
-# Arguments: the tool's number, the count of its words, its words and those of the tools after it.
+# Starts what path names. Arguments: the tool's number, the count of its words, its words and those of
+# the tools after it.
 start() {
     number=$1 count=$2
     shift 2
@@ -74,11 +77,7 @@ start() {
         set -- "$@" "$word"
         count=$((count - 1))
     done
-    shift "$others"
-    find_tool "$1"
-    echo "$path" >"$base.$number.path"
-    if [ -z "$path" ]; then return; fi
-    shift
+    shift "$((others + 1))"
     look_at
     echo "$kind" >"$base.$number.kind"
     {
@@ -102,11 +101,15 @@ start() {
 number=0 attendants=
 while [ $# -gt 0 ]; do
     number=$((number + 1))
-    (
-        trap '' TERM
-        start "$number" "$@"
-    ) &
-    attendants="$attendants $!"
+    find_tool "$2"
+    printf '%s\n' "$path" >"$base.$number.path"
+    if [ -n "$path" ]; then
+        (
+            trap '' TERM
+            start "$number" "$@"
+        ) &
+        attendants="$attendants $!"
+    fi
     shift "$(($1 + 1))"
 done
 signal=TERM
@@ -129,5 +132,5 @@ while [ "$number" -lt "$count" ]; do
     if [ -e "$base.late" ]; then code=late; fi
     if [ -e "$base.$number.code" ]; then read -r code <"$base.$number.code"; fi
     printf '\n%s %s %s %s\n%s\n' "$marker" "$number" "${code:--}" "${kind:--}" "$path"
-    if [ -n "$path" ]; then cat "$base.$number.out"; fi
+    if [ -e "$base.$number.out" ]; then cat "$base.$number.out"; fi
 done
