@@ -12,6 +12,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 from rich.text import Text
 
+# While bars are shown they own the terminal: what is said meanwhile goes above them.
+_showing_bars: list[Console] = []
+
 
 def say(text: str) -> None:
     """Tell a step on stderr."""
@@ -94,11 +97,15 @@ def bars() -> Iterator[Bars]:
     )
     console = _stderr()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield Bars(progress)
+        _showing_bars.append(console)
+        try:
+            yield Bars(progress)
+        finally:
+            _showing_bars.pop()
 
 
 def _stderr() -> Console:
-    return Console(file=sys.stderr, soft_wrap=True, highlight=False)
+    return _showing_bars[-1] if _showing_bars else Console(file=sys.stderr, soft_wrap=True, highlight=False)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

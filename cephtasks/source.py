@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from cephtasks import console
 from cephtasks.errors import (
     CloneFailed,
     GitFailed,
@@ -42,15 +44,19 @@ class Source:
     git_url: str = ""
 
 
-def prepare(folder: Path, git_url: str, ref: str, on_output: OnOutput) -> Source:
+def prepare(folder: Path, git_url: str, ref: str, on_output: OnOutput, dry: bool = False) -> Source:
     """Clone into `folder` where it is missing or empty, switch it to `ref`, and describe it.
 
-    An empty `ref`, or a folder without git, is taken as it is. git's progress goes to `on_output`.
+    An empty `ref`, or a folder without git, is taken as it is. git's progress goes to `on_output`. A `dry`
+    run only tells what git would be asked to do.
     Raises SourceNotFolder, GitMissing, GitUrlInvalid, CloneFailed, RefUnknown, SourceDirty, GitFailed.
     """
     if folder.exists() and not folder.is_dir():
         raise SourceNotFolder(f"SOURCE_DIR is not a folder: {folder}", "invoke settings")
-    if not folder.exists() or not any(folder.iterdir()):
+    missing = not folder.exists() or not any(folder.iterdir())
+    if dry:
+        _tell(folder, git_url, ref, missing)
+    elif missing:
         _clone(folder.resolve(), git_url, ref, on_output)
     elif ref and (folder / ".git").exists():
         _switch_if_elsewhere(Git(folder, on_output), ref)
@@ -97,6 +103,15 @@ def without_credentials(git_url: str) -> str:
     user, at, host = parts.netloc.rpartition("@")
     keep = user.partition(":")[0] + at if parts.scheme.endswith("ssh") else ""
     return urlunsplit(parts._replace(netloc=keep + host))
+
+
+def _tell(folder: Path, git_url: str, ref: str, missing: bool) -> None:
+    """What `prepare` would ask of git, as lines that can be typed."""
+    if missing:
+        clone = ["git", "clone", "--recurse-submodules", without_credentials(git_url), str(folder)]
+        console.say(shlex.join(clone))
+    if ref and (missing or (folder / ".git").exists()):
+        console.say(shlex.join(["git", "-C", str(folder), "checkout", "--detach", ref]))
 
 
 def _clone(folder: Path, git_url: str, ref: str, on_output: OnOutput) -> None:

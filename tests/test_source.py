@@ -1,6 +1,7 @@
 """Source, on real git repositories: any ref is reached, and no work is ever discarded."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -397,6 +398,21 @@ def test_an_unknown_commit_fails_a_clone(upstream: Path, tmp_path: Path) -> None
     with pytest.raises(RefUnknown, match="01234567"):
         prepare(tmp_path / "ceph", upstream, "0123456789012345678901234567890123456789")
     assert not (tmp_path / "ceph").exists()
+
+
+def test_a_dry_run_tells_what_git_would_do(
+    tree: Path, upstream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a clone nor a switch is made; the lines that are told do just that when typed."""
+    fresh = tmp_path / "fresh"
+    for folder in (fresh, tree):
+        source.prepare(folder, str(upstream), "v1", lambda chunk: None, dry=True)
+    assert not fresh.exists()
+    assert (tree / "main.c").read_text() == "two"
+
+    for line in capsys.readouterr().err.splitlines():
+        subprocess.run(shlex.split(line), check=True, capture_output=True)
+    assert {(folder / "main.c").read_text() for folder in (fresh, tree)} == {"one"}
 
 
 def test_a_file_is_no_source(tmp_path: Path) -> None:

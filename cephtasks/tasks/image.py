@@ -139,12 +139,10 @@ def catalog(run: Session) -> None:
 def _compile(run: Session, extra_env: list[str]) -> None:
     from cephtasks import builder, source
 
-    builder.preflight(run.settings, run.engine, extra_env)
-    tree = source.prepare(
-        run.settings.source_dir, run.settings.git_url, run.settings.sha1_or_ref, console.stream
-    )
-    compiled = builder.compile(tree, run.settings, run.engine, extra_env)
-    console.say(f"compiled in {compiled.seconds:.1f} s, installed in {compiled.tree}; log: {compiled.log}")
+    chosen = run.settings
+    builder.preflight(chosen, run.engine, extra_env)
+    tree = source.prepare(chosen.source_dir, chosen.git_url, chosen.sha1_or_ref, console.stream, run.dry)
+    report.compiled(builder.compile(tree, chosen, run.engine, extra_env))
 
 
 def _pack(run: Session, folder: Path | None) -> None:

@@ -10,7 +10,7 @@ def up(run: Session) -> None:
     """Start a registry on this machine, at REGISTRY, with its data in STATE_DIR."""
     from cephtasks import local_registry
 
-    console.result(local_registry.up(run.settings, lambda: run.engine).host)
+    console.result(local_registry.up(run.settings, lambda: run.engine, run.dry).host)
 
 
 @typed("REGISTRY", "STATE_DIR")
@@ -18,4 +18,4 @@ def down(run: Session) -> None:
     """Stop the registry that `registry.up` started; its data stays."""
     from cephtasks import local_registry
 
-    local_registry.down(run.settings, lambda: run.engine)
+    local_registry.down(run.settings, lambda: run.engine, run.dry)

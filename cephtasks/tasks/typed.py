@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -164,7 +165,9 @@ def _warn_once(warning: str) -> None:
 
 @contextmanager
 def _one_line_failures() -> Iterator[None]:
-    """Let out of a task only what Invoke ends on without a traceback."""
+    """Let out of a task only what Invoke ends on without a traceback; being ended is as Ctrl-C."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     try:
         yield
     except CephtasksError:
@@ -172,7 +175,7 @@ def _one_line_failures() -> Iterator[None]:
             traceback.print_exc()
         raise
     except KeyboardInterrupt as error:
-        raise Interrupted("stopped by Ctrl-C", "type the same again") from error
+        raise Interrupted("stopped", "type the same again") from error
     except BrokenPipeError as error:
         # Whoever read our output has had enough; what is still buffered must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
