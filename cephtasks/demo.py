@@ -84,7 +84,7 @@ class _Demo:
 
     @property
     def base(self) -> str:
-        return f"{self.host}/ceph/base:latest"
+        return f"{self.host}/ceph/demo-base:latest"
 
     def lay_out(self) -> None:
         """An upstream repository of the example, and the settings of the demo."""
@@ -139,6 +139,8 @@ class _Demo:
         for name in (_IMAGE, _ALIAS, self.base, target):
             if engine.image(name) is not None:
                 engine.untag(name)
+        for image in engine.unnamed(pack.BASE_NAME, self.base):
+            engine.untag(image)
         shutil.rmtree(self.scratch)
 
 

@@ -290,3 +290,13 @@ def test_an_echoed_line_does_the_same(tiny: str, image_name: str, capfd: pytest.
     subprocess.run(["sh", "-c", line], check=True)
     assert engine.image(f"{image_name}:echoed") is not None
     engine.close()
+
+
+def test_images_that_lost_their_name_are_found_by_label(engine: Engine, image_name: str) -> None:
+    """A name that is given to a newer image leaves the older one unnamed, until that is removed."""
+    name, label = f"{image_name}:one", f"of={image_name}"
+    older = tiny_image(engine, name, f"LABEL {label}")
+    tiny_image(engine, name, f"LABEL {label}", files={"newer": b""})
+    assert engine.unnamed("of", image_name) == (older,)
+    engine.untag(older)
+    assert engine.unnamed("of", image_name) == ()

@@ -81,6 +81,12 @@ class Engine:
         found = (self.image(document["Id"]) for document in listed)
         return tuple(image for image in found if image is not None and image.tags)
 
+    def unnamed(self, label: str, value: str) -> tuple[str, ...]:
+        """The ids of images that have lost their names and carry a label."""
+        with _translated("docker image ls"):
+            listed = self._api.images(filters={"dangling": True, "label": f"{label}={value}"})
+        return tuple(document["Id"] for document in listed)
+
     def pull(self, reference: str, on_progress: OnProgress) -> EngineImage | None:
         """Fetch an image from its registry; `on_progress` gets layer, bytes done, bytes in all, what is done.
 
