@@ -1,22 +1,19 @@
-"""Trees: index the files of a folder, of a layer, or of a stack of layers."""
+"""Trees: what files there are, in a layer and in a stack of layers."""
 
 import hashlib
-import os
 import posixpath
-import shlex
 import stat
 import tarfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import IO, Any
 
 from cephtasks.errors import TreeInvalid
 
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
+LAYER_INDEX = ".cephtasks-layer.json"  # what a layer of ours begins with; no file of the image
 _AUFS_PREFIX = ".wh..wh."  # notes that old engines left in layers for themselves
 _CHUNK = 1 << 20
 _MOST_LINKS = 40  # Linux gives up on a path after as many symlinks (ELOOP)
@@ -76,51 +73,42 @@ def from_row(row: Sequence[Any]) -> Entry:
     return Entry(path, _KINDS[kind], *rest)
 
 
-def index_folder(folder: Path) -> dict[str, Entry]:
-    """Index a folder as an install tree: everything is root's, whoever compiled it.
-
-    Raises TreeInvalid where the folder is missing or empty, cannot be read, or holds what no image
-    can carry: devices, pipes, sockets, names that mean whiteouts.
-    """
-    if not folder.is_dir():
-        raise TreeInvalid(f"there is no install tree {folder}", "invoke compile, or pack --tree DIR")
-    first_names: dict[tuple[int, int], str] = {}
-    entries = [_entry_of(folder, name, status, first_names) for name, status in _walk(folder, "")]
-    if not any(entry.kind is not Kind.FOLDER for entry in entries):
-        raise TreeInvalid(f"the install tree {folder} is empty", "invoke compile, or pack --tree DIR")
-    with ThreadPoolExecutor() as pool:
-        # A small file is hashed sooner than it is handed to a thread.
-        aside = {entry.path: pool.submit(_hashed, entry, folder) for entry in entries if entry.size >= _CHUNK}
-        return {
-            entry.path: aside[entry.path].result() if entry.path in aside else _hashed(entry, folder)
-            for entry in entries
-        }
-
-
 def index_tar(stream: IO[bytes]) -> Iterator[Entry]:
     """The entries of a layer's tar, in its order, whiteouts among them; raises tarfile.TarError."""
     with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
             path = _normal(member.name)
-            if path and not _is_aufs_note(path):
+            if path and path != LAYER_INDEX and not _is_aufs_note(path):
                 yield _entry_in_tar(path, member, tar)
 
 
 def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, Entry]:
-    """What a container sees of a stack of layers, bottom first.
+    """What a container sees of a stack of layers, bottom first."""
+    seen: dict[str, Entry] = {}
+    for layer in layers:
+        overlay(seen, layer)
+    return seen
+
+
+def overlay(seen: dict[str, Entry], layer: Iterable[Entry]) -> set[str]:
+    """Put a layer over what is seen of the layers below it; returns the paths that it touched.
 
     A layer's whiteouts hide what lies in the layers below it, never what it brings itself
     (image-spec, layer.md, Whiteouts). Folders that a layer needs and does not name are made up by
-    the engine that unpacks it, whatever lies below.
+    the engine that unpacks it, whatever lies below. A hard link is seen as a file of its own: it
+    keeps its content when a layer above replaces what it links to.
     """
-    seen: dict[str, Entry] = {}
-    for layer in layers:
-        named = tuple(layer)
-        entries = (*_made_up_folders(named), *named)
-        for path in _hidden(seen, entries):
-            del seen[path]
-        seen.update((entry.path, entry) for entry in entries if entry.kind not in _MARKERS)
-    return seen
+    named = tuple(layer)
+    entries = (*_made_up_folders(named), *named)
+    touched = _hidden(seen, entries)
+    for path in touched:
+        del seen[path]
+    for entry in entries:
+        if entry.kind not in _MARKERS:
+            first = seen.get(entry.target) if entry.kind is Kind.HARDLINK else None
+            seen[entry.path] = replace(first, path=entry.path) if first else entry
+            touched.add(entry.path)
+    return touched
 
 
 def resolve(path: str, below: Index) -> str:
@@ -169,64 +157,6 @@ def parents(path: str) -> Sequence[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _walk(folder: Path, below: str) -> Iterator[tuple[str, os.stat_result]]:
-    """What is in a folder, in the order of names; each as a path from the top."""
-    try:
-        with os.scandir(folder / below) as listing:
-            found = sorted((item.name, item.stat(follow_symlinks=False)) for item in listing)
-    except OSError as error:
-        raise _unreadable(folder / below, error) from error
-    for name, status in found:
-        path = f"{below}/{name}" if below else name
-        yield path, status
-        if stat.S_ISDIR(status.st_mode):
-            yield from _walk(folder, path)
-
-
-def _entry_of(
-    folder: Path, name: str, status: os.stat_result, first_names: dict[tuple[int, int], str]
-) -> Entry:
-    mode = stat.S_IMODE(status.st_mode)
-    if name.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
-        raise _no_image_carries(folder / name, "has a name by which images delete")
-    if stat.S_ISDIR(status.st_mode):
-        return Entry(name, Kind.FOLDER, mode)
-    if stat.S_ISLNK(status.st_mode):
-        return Entry(name, Kind.SYMLINK, 0o777, target=_link_target(folder / name))
-    if not stat.S_ISREG(status.st_mode):
-        raise _no_image_carries(folder / name, "is neither file, folder nor link")
-    first = first_names.setdefault((status.st_dev, status.st_ino), name)
-    if first != name:
-        return Entry(name, Kind.HARDLINK, mode, target=first)
-    return Entry(name, Kind.FILE, mode, status.st_size)
-
-
-def _hashed(entry: Entry, folder: Path) -> Entry:
-    if entry.kind is not Kind.FILE:
-        return entry
-    path = folder / entry.path
-    try:
-        with path.open("rb") as stream:
-            return replace(entry, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _link_target(path: Path) -> str:
-    try:
-        return str(path.readlink())
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> TreeInvalid:
-    return TreeInvalid(f"{path} cannot be read: {error.strerror}", f"ls -ld {shlex.quote(str(path))}")
-
-
-def _no_image_carries(path: Path, why: str) -> TreeInvalid:
-    return TreeInvalid(f"{path} {why}; no image can carry it", f"rm {shlex.quote(str(path))}")
-
-
 def _entry_in_tar(path: str, member: tarfile.TarInfo, tar: tarfile.TarFile) -> Entry:
     parent, _, name = path.rpartition("/")
     if name == OPAQUE_MARKER:
@@ -256,15 +186,6 @@ def _sha256(content: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _imply_parents(seen: dict[str, Entry], path: str) -> None:
-    """Folders that no layer names, but that hold something: engines make them when they unpack."""
-    while parent := path.rpartition("/")[0]:
-        if parent in seen:
-            return
-        seen[parent] = Entry(parent, Kind.FOLDER)
-        path = parent
-
-
 def _normal(name: str) -> str:
     """A tar's name as a path from the image's root: `./usr//bin/` is `usr/bin`."""
     return posixpath.normpath(f"/{name}").lstrip("/")
@@ -292,11 +213,11 @@ def _made_up_folders(entries: Sequence[Entry]) -> Sequence[Entry]:
     return tuple(made_up.values())
 
 
-def _hidden(seen: Index, entries: Sequence[Entry]) -> list[str]:
+def _hidden(seen: Index, entries: Sequence[Entry]) -> set[str]:
     """The paths that a layer takes away from what is seen below it."""
-    removed = {entry.path for entry in entries if entry.kind is Kind.WHITEOUT}
-    emptied = removed | {entry.path for entry in entries if _empties(entry, seen.get(entry.path))}
-    return [path for path in seen if path in removed or _lies_in(path, emptied)] if emptied else []
+    removed = {entry.path for entry in entries if entry.kind is Kind.WHITEOUT and entry.path in seen}
+    emptied = {entry.path for entry in entries if _empties(entry, seen.get(entry.path))}
+    return removed | {path for path in seen if _lies_in(path, emptied)} if emptied else removed
 
 
 def _empties(entry: Entry, below: Entry | None) -> bool:

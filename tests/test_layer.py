@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from cephtasks import layer, oci
 from cephtasks.engine import Engine
 from cephtasks.errors import TreeChanged, TreeInvalid
+from cephtasks.folder import index_folder
 from cephtasks.oci import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Layer
-from cephtasks.tree import Entry, Kind, index_folder, index_tar
+from cephtasks.tree import Entry, Kind, index_tar
 from lab.layers import load, seen_by_container
 
 MB = 1 << 20

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from cephtasks import tree
 from cephtasks.engine import Engine
 from cephtasks.errors import TreeInvalid
+from cephtasks.folder import index_folder
 from cephtasks.oci import digest_of
-from cephtasks.tree import Entry, Kind, flatten, follow, index_folder, index_tar, resolve
+from cephtasks.tree import Entry, Kind, flatten, follow, index_tar, resolve
 from lab.layers import Member, file, folder, hardlink, image_of, load, seen_by_container, symlink, tar
 from lab.users import as_nobody, public_folder
 

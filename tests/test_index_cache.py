@@ -1,0 +1,170 @@
+"""Index cache: only what changed is read again, and nothing that changed is missed."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cephtasks import folder
+from cephtasks.errors import StateUnwritable, TreeInvalid
+from cephtasks.index_cache import index_folder
+
+OLD = Path(json.__file__).parent  # a folder of Python's own, which nobody has written to for long
+PRETENDED = "f" * 64
+
+
+def fill(tree: Path, *names: str) -> None:
+    """Write a file of each name, whose content is the name."""
+    for name in names:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(os.fsencode(name))
+
+
+def pretend(cache: Path) -> None:
+    """Let the cache say of every file that its hash is another one: what is believed was not read."""
+    document = json.loads(cache.read_bytes())
+    for row in document["files"].values():
+        row[0] = PRETENDED
+    cache.write_text(json.dumps(document))
+
+
+def believed(tree: Path, cache: Path) -> set[str]:
+    """The files whose hash is taken from the cache."""
+    pretend(cache)
+    return {path for path, entry in index_folder(tree, cache).items() if entry.sha256 == PRETENDED}
+
+
+def test_an_index_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
+    """Links, folders and modes too, the first time and afterwards."""
+    tree, cache = tmp_path / "tree", tmp_path / "state" / "index.json"
+    fill(tree, "usr/bin/ceph", os.fsdecode(b"usr/lib\xff"))
+    (tree / "usr/bin/rados").hardlink_to(tree / "usr/bin/ceph")
+    (tree / "bin").symlink_to("usr/bin")
+    (tree / "usr/bin/ceph").chmod(0o4755)
+    for _ in range(3):
+        assert index_folder(tree, cache) == folder.index_folder(tree)
+
+
+def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
+    """Their hashes come from the cache."""
+    cache = tmp_path / "index.json"
+    files = {path for path, entry in index_folder(OLD, cache).items() if entry.sha256}
+    assert believed(OLD, cache) == files
+
+
+def test_an_unchanged_tree_leaves_the_cache_alone(tmp_path: Path) -> None:
+    """Nothing is written where nothing is new."""
+    cache = tmp_path / "index.json"
+    index_folder(OLD, cache)
+    before = cache.stat()
+    index_folder(OLD, cache)
+    assert (cache.stat().st_ino, cache.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_files_just_written_are_not_remembered(tmp_path: Path) -> None:
+    """Another write could follow within the same tick of the clock, and leave no trace but the content."""
+    fill(tmp_path / "tree", "new")
+    index_folder(tmp_path / "tree", tmp_path / "index.json")
+    assert not (tmp_path / "index.json").exists()
+
+
+def test_every_change_is_seen(tmp_path: Path) -> None:
+    """Also one that keeps size and mtime, and one that swaps files."""
+    tree, cache = tmp_path / "tree", tmp_path / "index.json"
+    fill(tree, "kept", "grown", "written", "moded", "linked", "swap1", "swap2", "gone")
+    time.sleep(2.1)  # longer than any tick
+    index_folder(tree, cache)
+    assert len(believed(tree, cache)) == 8
+    (tree / "grown").write_text("grown more")
+    times = (tree / "written").stat()
+    (tree / "written").write_text("nettirw")
+    os.utime(tree / "written", ns=(times.st_atime_ns, times.st_mtime_ns))
+    (tree / "moded").chmod(0o4755)
+    (tree / "another").hardlink_to(tree / "linked")
+    (tree / "swap1").rename(tree / "swap3")
+    (tree / "swap2").rename(tree / "swap1")
+    (tree / "swap3").rename(tree / "swap2")
+    (tree / "gone").unlink()
+    fill(tree, "new")
+    assert believed(tree, cache) == {"kept"}
+    assert index_folder(tree, tmp_path / "fresh.json") == folder.index_folder(tree)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b"7",
+        b'{"version": 1}',
+        b'{"version": 1, "files": 7}',
+        b'{"version": 9, "files": {}}',
+    ],
+)
+def test_a_damaged_cache_costs_time_only(tmp_path: Path, content: bytes) -> None:
+    """It is read anew, and mended."""
+    cache = tmp_path / "index.json"
+    cache.write_bytes(content)
+    assert index_folder(OLD, cache) == folder.index_folder(OLD)
+    assert believed(OLD, cache)
+
+
+@pytest.mark.parametrize("row", [None, 7, "text", [], {}, [PRETENDED], [PRETENDED, 1, 2, 3, 4, 5, 6], [7, 7]])
+def test_a_row_that_says_nothing_is_passed_over(tmp_path: Path, row: Any) -> None:
+    """Whatever it is."""
+    cache = tmp_path / "index.json"
+    index_folder(OLD, cache)
+    document = json.loads(cache.read_bytes())
+    document["files"] = dict.fromkeys(document["files"], row)
+    cache.write_text(json.dumps(document))
+    assert index_folder(OLD, cache) == folder.index_folder(OLD)
+
+
+def test_a_cache_of_another_folder_is_no_use_but_no_harm(tmp_path: Path) -> None:
+    """The same names elsewhere are other files."""
+    fill(tmp_path / "one", "a")
+    fill(tmp_path / "two", "a")
+    (tmp_path / "two" / "a").write_text("b")
+    cache = tmp_path / "index.json"
+    for name in ("one", "two", "one"):
+        assert index_folder(tmp_path / name, cache) == folder.index_folder(tmp_path / name)
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """Where, and why; nothing half-written is left."""
+    (tmp_path / "state").write_text("in the way")
+    with pytest.raises(StateUnwritable, match=r"state/index\.json cannot be written"):
+        index_folder(OLD, tmp_path / "state" / "index.json")
+    (tmp_path / "index.json").mkdir()
+    with pytest.raises(StateUnwritable, match="cannot be written"):
+        index_folder(OLD, tmp_path / "index.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "state"]
+
+
+def test_a_tree_that_cannot_be_packed_leaves_the_cache_alone(tmp_path: Path) -> None:
+    """An empty tree is an error, with or without a cache."""
+    cache = tmp_path / "index.json"
+    index_folder(OLD, cache)
+    before = cache.read_bytes()
+    with pytest.raises(TreeInvalid):
+        index_folder(tmp_path / "missing", cache)
+    assert cache.read_bytes() == before
+
+
+def test_five_thousand_unchanged_files_take_milliseconds(tmp_path: Path) -> None:
+    """The second index of a large tree takes a small part of a second."""
+    tree, cache = tmp_path / "tree", tmp_path / "index.json"
+    fill(tree, *(f"usr/share/d{number % 200}/file{number}" for number in range(5_000)))
+    time.sleep(2.1)
+    index_folder(tree, cache)
+    times = []
+    for _ in range(5):
+        started = time.process_time()
+        index_folder(tree, cache)
+        times.append(time.process_time() - started)
+    assert min(times) < 0.25
