@@ -24,6 +24,7 @@
          ├─ ContainerFailed
          ├─ TreeInvalid
          ├─ TreeChanged
+         ├─ BaseTooDeep
          ├─ ElfDamaged
          ├─ StoreFailed
          ├─ BlobDamaged
@@ -177,6 +178,10 @@ class TreeInvalid(CephtasksError):
 
 class TreeChanged(CephtasksError):
     """A file changed while it was being read."""
+
+
+class BaseTooDeep(CephtasksError):
+    """The base image has as many layers as an engine takes."""
 
 
 class ElfDamaged(CephtasksError):
