@@ -94,6 +94,17 @@ def decompressed(blob: IO[bytes]) -> IO[bytes]:
     return blob
 
 
+def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The tar inside a blob, taking no more pieces of the blob than are asked for; raises BlobDamaged."""
+    decompress: Callable[[bytes], bytes] | None = None
+    for piece in pieces:
+        decompress = decompress or _decompress(piece)
+        try:
+            yield decompress(piece)
+        except _BROKEN as error:
+            raise BlobDamaged(f"a layer cannot be decompressed: {error}", "invoke pack") from error
+
+
 def tar_of(item: Layer, blob: IO[bytes]) -> IO[bytes]:
     """The tar of a layer, to be read to its end; reading raises BlobDamaged where it is not the layer's."""
     return cast(IO[bytes], _Tar(item, decompressed(blob)))
@@ -128,6 +139,14 @@ class _Tar:
         if not data and size and f"sha256:{self._digest.hexdigest()}" != self._item.diff_id:
             raise _damaged(self._item)
         return data
+
+
+def _decompress(start: bytes) -> Callable[[bytes], bytes]:
+    if start.startswith(_GZIP_MAGIC):
+        return cast(Callable[[bytes], bytes], isal_zlib.decompressobj(wbits=_GZIP_WINDOW).decompress)
+    if start.startswith(_ZSTD_MAGIC):
+        return zstandard.ZstdDecompressor().decompressobj().decompress
+    return bytes
 
 
 class _Compressor(Protocol):
