@@ -9,6 +9,7 @@ from typing import IO, Any
 from cephtasks import archive, console, layer, oci, tree
 from cephtasks.engine import Engine, EngineImage
 from cephtasks.errors import EngineRefused, TreeChanged
+from cephtasks.folder import index_folder
 from cephtasks.plan import plan
 from cephtasks.settings import Settings
 from cephtasks.source import Source, labels
@@ -53,7 +54,7 @@ def pack(settings: Settings, engine: Engine, store: Store, folder: Path, source:
     The same tree and base give the same image. Raises TreeInvalid, TreeChanged, ImageNotFound,
     StoreFailed, EngineRefused.
     """
-    index = tree.index_folder(folder)
+    index = index_folder(folder)
     base_in_engine = engine.require_image(settings.base_image, "invoke fetch-base")
     if engine.dry:
         console.say(f"would pack {len(index)} entries of {folder} onto {settings.base_image}")
@@ -105,16 +106,19 @@ def keep(engine: Engine, store: Store, wanted: EngineImage, compression: str) ->
 
 
 def append(store: Store, below: oci.Image, addition: Addition, compression: str) -> oci.Image:
-    """The image with one layer more, which holds what the addition changes; `below` where that is nothing.
+    """The image with what the addition changes in layers on top; `below` where that is nothing.
 
-    The layer is written to the store. Raises TreeInvalid, TreeChanged, StoreFailed.
+    The layers are written to the store. Raises TreeInvalid, TreeChanged, BaseTooDeep, StoreFailed.
     """
-    planned = plan(store.files(below), addition.index)
-    writes = planned.writes
-    if not writes and addition.labels.items() <= below.labels.items():
+    planned = plan(store.files(below), addition.index, base_layers=len(below.layers))
+    if not planned.layers and addition.labels.items() <= below.labels.items():
         return below
-    files = {write.entry.path: addition.sources[write.source] for write in writes if write.source}
-    entries = tuple(write.entry for write in writes)
+    files = {
+        write.entry.path: addition.sources[write.source.path]
+        for new in planned.layers
+        for write in new.writes
+        if write.source
+    }
 
     def open_source(entry: tree.Entry) -> IO[bytes]:
         try:
@@ -124,10 +128,12 @@ def append(store: Store, below: oci.Image, addition: Addition, compression: str)
             raise TreeChanged(fact, "type the same again") from error
 
     above = []
-    if entries:
-        made = store.put_layer(lambda sink: layer.write(entries, open_source, sink, compression))
-        store.put_layer_files(made, entries)
-        above = [oci.Appended(made, addition.comment)]
+    for new in planned.layers:
+        made = store.put_layer(
+            lambda sink, new=new: layer.write(new.entries, open_source, sink, compression)  # type: ignore[misc]
+        )
+        store.put_layer_files(made, new.entries)
+        above.append(oci.Appended(made, f"{addition.comment}: {new.component}"))
     return oci.append(below, above, addition.created, addition.labels)
 
 
