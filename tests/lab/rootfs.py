@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cephtasks import elf
+from cephtasks.folder import index_folder
 from cephtasks.loader import Loader
-from cephtasks.tree import index_folder
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 TRIPLET = f"{platform.machine()}-linux-gnu"
