@@ -24,6 +24,7 @@ from cephtasks.store import Store
 _CACHE_PATH, _CACHE_SUFFIX = "etc/ld.so.cache", ".cache"
 _LIBRARY_NAME = re.compile(r".+\.so(\.[^/]+)?")
 _CHUNK = 1 << 20
+_QUICK = zipfile.ZIP_DEFLATED, True, 1  # compression, archives of any size, level
 _IN_MEMORY = 64 << 20  # bytes; a program with its debug information is larger, and goes through a file
 
 
@@ -131,37 +132,42 @@ def _kept(store: Store, item: Layer) -> zipfile.ZipFile:
 
     def write(sink: IO[bytes]) -> None:
         console.say(f"reading the libraries in layer {name[:12]}, once")
-        with (
-            store.open(item.blob.digest) as blob,
-            tarfile.open(fileobj=layer.decompressed(blob), mode="r|", errors="surrogateescape") as tar,
-            zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        ):
-            for entry, document in _documents(tar):
+        with store.open(item.blob.digest) as blob, zipfile.ZipFile(sink, "w", *_QUICK) as archive:
+            for entry, document in _documents(layer.tar_of(item, blob)):
                 if entry not in archive.NameToInfo:
                     archive.writestr(entry, json.dumps(document, separators=(",", ":")))
 
     return zipfile.ZipFile(store.derived(f"{name}.elf.zip", write))
 
 
-def _documents(tar: tarfile.TarFile) -> Iterator[tuple[str, Any]]:
-    for member in tar:
-        content = tar.extractfile(member) if member.isreg() else None
-        if content is None:
-            continue
-        if posixpath.normpath(f"/{member.name}") == f"/{_CACHE_PATH}":
-            raw = content.read()
-            yield f"{hashlib.sha256(raw).hexdigest()}{_CACHE_SUFFIX}", loader.read_cache(raw)
-            continue
-        start = content.read(len(elf.MAGIC))
-        if start == elf.MAGIC:
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-                sha256 = _spool(start, content, file)
-                try:
-                    found = elf.read(file, member.name)
-                except ElfDamaged:
-                    continue  # what the loader says of it, check tells
-            if found is not None:
-                yield sha256, _to_row(found)
+def _documents(layer_tar: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    """What is kept of a layer: name and content of each document."""
+    with tarfile.open(fileobj=layer_tar, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is None:
+                continue
+            if posixpath.normpath(f"/{member.name}") == f"/{_CACHE_PATH}":
+                raw = content.read()
+                yield f"{hashlib.sha256(raw).hexdigest()}{_CACHE_SUFFIX}", loader.read_cache(raw)
+                continue
+            start = content.read(len(elf.MAGIC))
+            if start == elf.MAGIC:
+                with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+                    sha256 = _spool(start, content, file)
+                    found = _undamaged(file, member.name)
+                if found is not None:
+                    yield sha256, _to_row(found)
+    while layer_tar.read(_CHUNK):
+        pass  # only at its end is a layer held against its diff id
+
+
+def _undamaged(file: IO[bytes], name: str) -> Object | None:
+    """The object that a file holds; what a loader says of damaged ones, check tells."""
+    try:
+        return elf.read(file, name)
+    except ElfDamaged:
+        return None
 
 
 def _spool(start: bytes, content: IO[bytes], file: IO[bytes]) -> str:
