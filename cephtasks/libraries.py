@@ -25,6 +25,7 @@ _CACHE_PATH, _CACHE_SUFFIX = "etc/ld.so.cache", ".cache"
 _LIBRARY_NAME = re.compile(r".+\.so(\.[^/]+)?")
 _CHUNK = 1 << 20
 _QUICK = zipfile.ZIP_DEFLATED, True, 1  # compression, archives of any size, level
+_WORTH_TELLING = 64 << 20  # bytes, compressed; less is read in a second
 _IN_MEMORY = 64 << 20  # bytes; a program with its debug information is larger, and goes through a file
 
 
@@ -131,7 +132,8 @@ def _kept(store: Store, item: Layer) -> zipfile.ZipFile:
     name = item.diff_id.removeprefix("sha256:")
 
     def write(sink: IO[bytes]) -> None:
-        console.say(f"reading the libraries in layer {name[:12]}, once")
+        if item.blob.size > _WORTH_TELLING:
+            console.say(f"reading the libraries in layer {name[:12]}, once")
         with store.open(item.blob.digest) as blob, zipfile.ZipFile(sink, "w", *_QUICK) as archive:
             for entry, document in _documents(layer.tar_of(item, blob)):
                 if entry not in archive.NameToInfo:
