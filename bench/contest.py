@@ -1,62 +1,95 @@
-"""Contest: time two ways to do one piece of work in turn, and compare their medians."""
+"""Contests: do one piece of work in two ways in turn, and compare the medians."""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
-Work = Callable[[int], None]
+from cephtasks import console
+
+SECONDS, BYTES, BLOBS, LAYERS = "s", "bytes", "blobs", "layers"
+
+# A round that is prepared when it is entered, does its work when it is called, and clears up at the end.
+Round = Callable[[int], AbstractContextManager[Callable[[], object]]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What some work took, and what it was held against; `reach` is the part of that it may take.
+
+    Without a `reach` it is only told.
+    """
+
+    work: str
+    against: str
+    unit: str
+    ours: float
+    peer: float
+    reach: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Ours as a part of the peer's."""
+        return self.ours / self.peer
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether ours took no more of the peer's than it may."""
+        return None if self.reach is None else self.ratio <= self.reach
+
+    def document(self) -> Mapping[str, Any]:
+        """The result as `--json` prints it."""
+        ratio = round(self.ratio, 4)
+        return {**vars(self), "ratio": ratio, "reached": self.reached}
+
+    def row(self) -> tuple[str, ...]:
+        """The result as a line of the table."""
+        amounts = (_amount(self.ours, self.unit), _amount(self.peer, self.unit))
+        reach = "" if self.reach is None else f"{self.reach:.2f}"
+        reached = {None: "", True: "yes", False: "no"}[self.reached]
+        return (self.work, self.against, *amounts, f"{self.ratio:.3f}", reach, reached, self.note)
+
+
+COLUMNS = ("work", "against", "ours", "peer", "ratio", "reach", "reached", "note")
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Some work of ours and the same work of a peer; each is told its round, and prepared apart from it.
+    """Some work of ours, and the same work of a peer; `reach` is the part of its time to stay within."""
 
-    `reach` is the part of the peer's time that ours should take at most.
-    """
-
-    name: str
-    peer_name: str
-    ours: Work
-    peer: Work
+    work: str
+    against: str
+    ours: Round
+    peer: Round
     reach: float
-    prepare: Work = lambda number: None
+    note: str = ""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The medians of a contest, in seconds."""
-
-    contest: Contest
-    ours: float
-    peer: float
-
-    @property
-    def ratio(self) -> float:
-        """Our time as a part of the peer's."""
-        return self.ours / self.peer
-
-    @property
-    def reached(self) -> bool:
-        """Whether ours took no more of the peer's time than it should."""
-        return self.ratio <= self.contest.reach
-
-
-def run(contest: Contest, rounds: int) -> Outcome:
-    """Ours and the peer's in turn, after one unmeasured round of each; medians of all rounds."""
+def hold(contest: Contest, rounds: int) -> Result:
+    """Ours and the peer's in turn, after one unmeasured round of each; the medians of all rounds."""
     ours, peer = [], []
     for number in range(rounds + 1):
-        contest.prepare(number)
-        mine = _seconds(contest.ours, number)
-        contest.prepare(number)
-        theirs = _seconds(contest.peer, number)
+        mine, theirs = seconds(contest.ours, number), seconds(contest.peer, number)
+        console.say(f"{contest.work}, round {number}: {mine:.2f} s against {theirs:.2f} s")
         if number:
             ours.append(mine)
             peer.append(theirs)
-    return Outcome(contest, statistics.median(ours), statistics.median(peer))
+    medians = (statistics.median(ours), statistics.median(peer))
+    return Result(contest.work, contest.against, SECONDS, *medians, contest.reach, contest.note)
 
 
-def _seconds(work: Work, number: int) -> float:
-    started = time.perf_counter()
-    work(number)
-    return time.perf_counter() - started
+def seconds(prepared: Round, number: int) -> float:
+    """How long a round's work takes, without what prepares it and clears up after it."""
+    with prepared(number) as work:
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+
+def _amount(count: float, unit: str) -> str:
+    if unit == BYTES:
+        return console.size(count)
+    return f"{count:.2f} s" if unit == SECONDS else f"{count:.0f} {unit}"
