@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import contest, first_push
+from bench import again, contest, first_push, memory, series
 from bench.contest import Result
 from bench.stage import Stage, stage
 from cephtasks import console
@@ -16,6 +16,12 @@ _CONTESTS: Mapping[str, Callable[[Stage, int], list[Result]]] = {
     "first-push": first_push.against_old_flow,
     "first-push-skopeo": first_push.against_skopeo,
     "first-push-crane": first_push.against_crane,
+    "one-edit": again.one_edit,
+    "nothing-changed": again.nothing,
+    "series-of-one": series.of_one,
+    "series-of-eight": series.of_eight,
+    "memory": memory.of_first_push,
+    "large-tree": memory.of_large_tree,
 }
 
 

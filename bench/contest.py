@@ -9,7 +9,7 @@ from typing import Any
 
 from cephtasks import console
 
-SECONDS, BYTES, BLOBS, LAYERS = "s", "bytes", "blobs", "layers"
+SECONDS, BYTES, BLOBS, REQUESTS = "s", "bytes", "blobs", "requests"
 
 # A round that is prepared when it is entered, does its work when it is called, and clears up at the end.
 Round = Callable[[int], AbstractContextManager[Callable[[], object]]]

@@ -3,7 +3,7 @@
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,37 @@ from bench.stage import BASE, docker, invoke, run
 from lab.registries import Registry
 from lab.terminal import Terminal
 
+COMMITTED = "ceph/daemon:bench"  # where the old flow pushes to
+_LOCAL = "committed:latest"
 
-def pack_push(terminal: Terminal, tree: Path) -> dict[str, Any]:
+Pushed = Mapping[str, Any]  # what `push --json` prints
+
+
+def pack_push(terminal: Terminal, tree: Path) -> Pushed:
     """Our way; what `push --json` says."""
     printed = invoke(terminal, "pack", "--tree", str(tree), "push", "--json")
-    document: dict[str, Any] = json.loads(printed[printed.index("{") :])
-    return document
+    pushed: Pushed = json.loads(printed[printed.index("{") :])
+    return pushed
 
 
 def commit_push(registry: Registry, tree: Path, container: str) -> None:
     """The old way: copy everything onto the base, commit, tag, and let the engine push."""
-    target = f"{registry.host}/ceph/daemon:bench"
-    commit(registry, tree, container, f"{registry.host}/committed:latest")
-    docker("tag", f"{registry.host}/committed:latest", target)
+    local, target = f"{registry.host}/{_LOCAL}", f"{registry.host}/{COMMITTED}"
+    commit(registry, tree, container, local)
+    docker("tag", local, target)
     docker("push", "--quiet", target)
+
+
+def forget_commit(registry: Registry) -> None:
+    """Remove the engine's image of the old way, so that the next one leaves none without a name."""
+    docker("image", "rm", f"{registry.host}/{_LOCAL}", f"{registry.host}/{COMMITTED}")
 
 
 def commit_skopeo(registry: Registry, tree: Path, container: str) -> None:
     """The old way with another tool for the push."""
-    name = f"{registry.host}/committed:latest"
+    name = f"{registry.host}/{_LOCAL}"
     commit(registry, tree, container, name)
-    skopeo(name, f"{registry.host}/ceph/daemon:bench")
+    skopeo(name, f"{registry.host}/{COMMITTED}")
 
 
 def commit(registry: Registry, tree: Path, container: str, name: str) -> None:
@@ -53,7 +63,7 @@ def skopeo(name: str, target: str) -> None:
 def crane_append(registry: Registry, tree: Path, tar: Path) -> None:
     """One layer with everything onto the base, straight to the registry and past the engine."""
     run("tar", f"--file={tar}", f"--directory={tree}", "--create", ".")
-    target = f"{registry.host}/ceph/daemon:bench"
+    target = f"{registry.host}/{COMMITTED}"
     base = f"--base={registry.host}/{BASE}"
     run("crane", "append", "--insecure", base, f"--new_layer={tar}", f"--new_tag={target}")
 

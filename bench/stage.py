@@ -14,6 +14,7 @@ from lab.registries import Registry
 from lab.terminal import Terminal
 
 BASE = "ceph/base:16"  # its name in every registry
+_BASE_NAME = "org.opencontainers.image.base.name"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Stage:
             BASE_ALIAS=f"{registry.host}/alias:latest",
             IMAGE_NAME=f"{registry.host}/packed:latest",
             REGISTRY=registry.host,
+            REPOSITORY="ceph/packed",
             TAG="bench",
             STATE_DIR=folder / "state",
         )
@@ -102,11 +104,14 @@ def invoke(terminal: Terminal, *words: str) -> str:
 
 def remove_images(host: str) -> None:
     """Take away all images of the engine whose names begin with a registry's host."""
-    listed = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={host}/**")
-    listed += docker("image", "ls", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={host}/*")
-    names = sorted({name for name in listed.split() if name.startswith(f"{host}/")})
-    if names:
-        docker("image", "rm", "--force", *names)
+    listed = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
+    names = [name for name in listed if name.startswith(f"{host}/") and not name.endswith("<none>")]
+    # A pack takes the name from the image before, which still says what its base was called.
+    unnamed = docker(
+        "image", "ls", "--quiet", "--filter=dangling=true", f"--filter=label={_BASE_NAME}={host}/{BASE}"
+    )
+    if names or unnamed:
+        docker("image", "rm", "--force", *names, *sorted(set(unnamed.split())))
 
 
 def _give_links_back(made: Stage) -> None:
