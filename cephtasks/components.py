@@ -15,6 +15,9 @@ class Component:
     name: str
     globs: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.name}={','.join(self.globs)}"
+
 
 # What changes least comes first, and lies at the bottom of a stack. A path belongs to the last component
 # that matches it. The globs hold for Debian's `usr/lib/x86_64-linux-gnu` and EL's `usr/lib64` and

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cephtasks import console, pack, registry, settings
+from cephtasks import console, intake, pack, registry, settings
 from cephtasks.engine import Engine
 from cephtasks.errors import DemoFailed
 from cephtasks.git import Git
@@ -111,7 +111,7 @@ class _Demo:
         """Put the base image where a lab has it: in the registry."""
         console.say(f"\n# The base image is put there, as {self.base}.")
         store = Store(self.scratch / "state" / "images")
-        image = pack.keep(engine, store, engine.require_image(BASE, "script/bootstrap"), "gzip")
+        image = intake.from_engine(engine, store, engine.require_image(BASE, "script/bootstrap"), "gzip")
         with registry.Client(self.host) as client:
             registry.push(client, parse(self.base), image, store.open)
 

@@ -51,6 +51,7 @@
          ├─ NotARegistry
          ├─ RegistryUnauthorized
          ├─ RegistryRefused
+         ├─ ImageNotInRegistry
          ├─ PushNotKept
          ├─ LocalRegistryFailed
          ├─ PortTaken
@@ -294,6 +295,10 @@ class RegistryRefused(CephtasksError):
         self.status = status
         self.error_code = error_code
         self.retry_after = retry_after
+
+
+class ImageNotInRegistry(CephtasksError):
+    """The registry has no image of that name, or none for this machine."""
 
 
 class PushNotKept(CephtasksError):

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -125,22 +126,47 @@ class Image:
 
 
 def image(config: bytes, layers: Sequence[Layer]) -> Image:
-    """An image with an OCI manifest around an existing config and its layers, bottom first."""
+    """An image with an OCI manifest around an existing config and its layers, bottom first.
+
+    Docker's layers are the same by another name; an OCI manifest calls them by OCI's.
+    """
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": Descriptor(OCI_CONFIG, digest_of(config), len(config)).document(),
-        "layers": [layer.blob.document() for layer in layers],
+        "layers": [_in_oci_terms(layer.blob).document() for layer in layers],
     }
     return Image(encode(manifest), config)
 
 
+def _in_oci_terms(blob: Descriptor) -> Descriptor:
+    return replace(blob, media_type=OCI_LAYER_GZIP) if blob.media_type == DOCKER_LAYER_GZIP else blob
+
+
 @dataclass(frozen=True)
 class Appended:
-    """A layer to put on top of an image, with the line that `docker history` shows for it."""
+    """A layer to put on top of an image, with what `docker history` shows for it; `created` in RFC 3339."""
 
     layer: Layer
     comment: str
+    created: str
+
+    def history(self) -> dict[str, str]:
+        """The layer's line in the history of a config."""
+        return {"created": self.created, "created_by": "cephtasks", "comment": self.comment}
+
+
+def above(image: Image, count: int) -> tuple[Appended, ...]:
+    """The layers of an image above its lowest `count`, to be put on top of these again."""
+    layers = image.layers[count:]
+    lines = [line for line in image.config_document.get("history") or () if not line.get("empty_layer")]
+    told = [*({} for _ in layers), *lines][
+        len(lines) :
+    ]  # of a history that is cut off the upper part is left
+    return tuple(
+        Appended(item, str(line.get("comment", "")), str(line.get("created", "")))
+        for item, line in zip(layers, told, strict=True)
+    )
 
 
 def append(below: Image, above: Sequence[Appended], created: str, labels: Mapping[str, str]) -> Image:
@@ -148,7 +174,7 @@ def append(below: Image, above: Sequence[Appended], created: str, labels: Mappin
     document = dict(below.config_document)
     config = dict(document.get("config") or {})
     config["Labels"] = {**(config.get("Labels") or {}), **labels}
-    history = [{"created": created, "created_by": "cephtasks", "comment": item.comment} for item in above]
+    history = [item.history() for item in above]
     rootfs = {"type": "layers", "diff_ids": [*below.diff_ids, *(item.layer.diff_id for item in above)]}
     # What an engine notes of the container that an image came from says nothing about this one.
     for stale in ("container", "container_config", "id", "parent", "docker_version"):

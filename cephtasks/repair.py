@@ -1,22 +1,22 @@
 """Repair: put the libraries into an image that its tools lack, in one layer."""
 
-import hashlib
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cephtasks import checks, console, oci, pack
-from cephtasks.engine import Engine
-from cephtasks.errors import CheckFailed, NothingMends, TreeChanged
+from cephtasks import checks, console, intake, layering, oci, pack
+from cephtasks.delivery import deliver
+from cephtasks.errors import CheckFailed, NothingMends
 from cephtasks.findings import Finding
+from cephtasks.intake import Places
 from cephtasks.libraries import candidates, loader_of
 from cephtasks.mending import Placement, Repair, plan_repair
+from cephtasks.repairs import Repairs
 from cephtasks.settings import Settings
-from cephtasks.store import Store
 from cephtasks.tree import Entry, Kind
 
 _ROUNDS = 8  # a loader tells one trouble at a time, and Ceph's tools load about five of Ceph's libraries
-_UNKNOWN_TIME = "1980-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,21 @@ class Fixed:
     findings: tuple[Finding, ...]
 
 
-def fix(settings: Settings, engine: Engine, store: Store) -> Fixed:
+def fix(settings: Settings, places: Places) -> Fixed:
     """Check IMAGE_NAME, and add those libraries of the build that its tools lack, until all start.
 
     An image whose tools are well is not touched. Where only some can be mended, the image keeps the
     repair; where none can, it stays as it was. Raises ToolInvalid, ToolsMissing, ImageNotFound,
     LibraryNotFound, NothingMends, CheckFailed, TreeChanged, StoreFailed, EngineRefused.
     """
-    name = settings.image_name
+    name, engine = settings.image_name, places.engine
     findings = checks.check(name, settings.check_tools, engine)
     if all(finding.ok for finding in findings):
         console.say(f"nothing is wrong with {name}")
         return Fixed(name, Repair(), findings)
     for finding in _faulty(findings):
         console.say(f"{finding.tool}: {finding.problem}: {finding.detail}")
-    bench = _Bench(settings, engine, store, _image_to_mend(settings, engine, store))
+    bench = _Bench(settings, places, _image_to_mend(settings, places))
     try:
         fixed = bench.mend(findings)
     except BaseException:  # Ctrl-C too: what was tried must not keep the name
@@ -57,14 +57,14 @@ def fix(settings: Settings, engine: Engine, store: Store) -> Fixed:
     return fixed
 
 
-def _image_to_mend(settings: Settings, engine: Engine, store: Store) -> oci.Image:
+def _image_to_mend(settings: Settings, places: Places) -> oci.Image:
     """The image that the engine has under the name, brought into the store where that has another or none."""
     name = settings.image_name
-    there = engine.require_image(name, "invoke build")
-    kept = store.image(name)
+    there = places.engine.require_image(name, "invoke build")
+    kept = places.store.image(name)
     if kept is not None and kept.id == there.id:
         return kept
-    return pack.keep(engine, store, there, settings.layer_compression)
+    return intake.from_engine(places.engine, places.store, there, settings.layer_compression)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ class _Bench:
     """Where an image is mended: each trial is the image with one layer more, under the image's name."""
 
     settings: Settings
-    engine: Engine
-    store: Store
+    places: Places
     image: oci.Image
 
     def mend(self, findings: tuple[Finding, ...]) -> Fixed:
@@ -81,17 +80,17 @@ class _Bench:
         name, repair = self.settings.image_name, Repair()
         build = self.settings.source_dir / "build"
         found = candidates([build / "install", build / "lib"])
-        with loader_of(self.store, self.image) as loader:
+        with loader_of(self.places.store, self.image) as loader:
             for _ in range(_ROUNDS):
                 further = plan_repair(findings, loader, found, self.settings.fix_libs, repair)
                 news = [item for item in further.placements if item not in repair.placements]
                 repair = further
                 for placement in news:
                     console.say(_line(placement))
-                if not news or self.engine.dry:
+                if not news or self.places.engine.dry:
                     break
                 self._try(repair)
-                findings = checks.check(name, self.settings.check_tools, self.engine)
+                findings = checks.check(name, self.settings.check_tools, self.places.engine)
                 if all(finding.ok for finding in findings):
                     break
         for line in repair.unmended:
@@ -100,40 +99,26 @@ class _Bench:
 
     def put_back(self) -> None:
         """Give the name back to the image that it was taken from."""
-        if not self.engine.dry:
-            pack.deliver(self.store, self.engine, self.image, self.settings.image_name)
+        if not self.places.engine.dry:
+            deliver(self.places.store, self.places.engine, self.image, self.settings.image_name)
 
     def _try(self, repair: Repair) -> None:
-        addition = _addition(repair, self.image)
-        tried = pack.append(self.store, self.image, addition, self.settings.layer_compression)
-        pack.deliver(self.store, self.engine, tried, self.settings.image_name)
+        sources = {item.path: item.candidate.path for item in repair.placements}
+        links = {item.link: posixpath.basename(item.path) for item in repair.placements if item.link}
+        files = {path: layering.entry_of(path, source) for path, source in sources.items()}
+        index = {**files, **{path: Entry(path, Kind.SYMLINK, 0o777, target=to) for path, to in links.items()}}
+        noted = _noted(sources, links, self.settings.source_dir)
+        compression = self.settings.layer_compression
+        tried = pack.append(self.places, self.image, index, sources, noted, compression)
+        deliver(self.places.store, self.places.engine, tried, self.settings.image_name)
 
 
-def _addition(repair: Repair, image: oci.Image) -> pack.Addition:
-    """The files and links of a repair, made at the time of the image: the same repair is the same layer."""
-    files = {item.path: item.candidate.path for item in repair.placements}
-    links = [
-        Entry(item.link, Kind.SYMLINK, 0o777, target=item.path.rpartition("/")[2])
-        for item in repair.placements
-        if item.link
-    ]
-    entries = [*(_entry(path, source) for path, source in files.items()), *links]
-    return pack.Addition(
-        index={entry.path: entry for entry in entries},
-        sources=files,
-        comment="libraries of the build: " + " ".join(item.candidate.soname for item in repair.placements),
-        created=image.config_document.get("created", _UNKNOWN_TIME),
-    )
-
-
-def _entry(path: str, source: Path) -> Entry:
-    try:
-        with source.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            return Entry(path, Kind.FILE, 0o755, stream.tell(), sha256)
-    except OSError as error:
-        fact = f"{source} cannot be read any more: {error.strerror}"
-        raise TreeChanged(fact, "type the same again") from error
+def _noted(sources: Mapping[str, Path], links: Mapping[str, str], source_dir: Path) -> Repairs:
+    """What the next pack is to keep: what comes from the source tree, wherever that is by then."""
+    top = source_dir.resolve()
+    files = {path: source.resolve() for path, source in sources.items()}
+    inside = {path: str(file.relative_to(top)) for path, file in files.items() if file.is_relative_to(top)}
+    return Repairs(inside, links)
 
 
 def _is_better(before: Sequence[Finding], after: Sequence[Finding]) -> bool:

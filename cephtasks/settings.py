@@ -12,7 +12,7 @@ from typing import Any
 
 from dotenv.parser import Binding, parse_stream
 
-from cephtasks import reference, values
+from cephtasks import components, reference, values
 from cephtasks.errors import EnvFileNotFound, EnvFileUnreadable, SettingsInvalid
 
 ENV_FILE_KEY = "CEPHTASKS_ENV_FILE"
@@ -115,6 +115,13 @@ KEYS: tuple[Key, ...] = (
         values.choice("gzip", "zstd"),
         "how layers are compressed; zstd needs engines of version 23 or later",
     ),
+    Key(
+        "COMPONENTS",
+        "",
+        components.parse,
+        "parts of the tree that get layers of their own, as NAME=GLOB,GLOB",
+        shown_default="those of Ceph",
+    ),
     Key("REGISTRY_CA", "", values.optional_path, "file with the CA certificates of the registry"),
     Key(
         "REGISTRY_INSECURE",
@@ -151,6 +158,7 @@ class Settings:
     fix_libs: tuple[str, ...]
     state_dir: Path
     layer_compression: str
+    components: tuple[components.Component, ...]
     registry_ca: Path | None
     registry_insecure: tuple[str, ...]
     origins: Mapping[str, str] = field(compare=False)

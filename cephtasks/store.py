@@ -9,28 +9,35 @@ import os
 import shlex
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from cephtasks import console, layer, tree
+from cephtasks import console, layer, layer_index, tree
 from cephtasks.errors import BlobDamaged, ImageNotPacked, StoreFailed
+from cephtasks.layer_index import LayerIndex
 from cephtasks.oci import REF_NAME, Descriptor, Image, Layer, digest_of, encode
 
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _SOON = 0.5  # seconds after which somebody who waits is told why
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+Fetch = Callable[[str, str, int, IO[bytes]], None]  # registry/repository, digest, size, where to write
+
 _UNWRITABLE = _FULL | {errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 class Store:
-    """The images of one STATE_DIR: blobs by digest, images by name, and an index of each layer's files."""
+    """The images of one STATE_DIR: blobs by digest, images by name, and an index of each layer's files.
 
-    def __init__(self, folder: Path) -> None:
+    A blob may be known only by where it can be had; `fetch` then gets it when it is first read.
+    """
+
+    def __init__(self, folder: Path, fetch: Fetch | None = None) -> None:
         self._folder = folder
+        self._fetch = fetch
         self._blobs = folder / "blobs" / "sha256"
         self._indexes = folder / "indexes"
         self._ingest = folder / "ingest"
@@ -54,17 +61,41 @@ class Store:
         """Where the blob of a digest lies."""
         return self._blobs / digest.removeprefix("sha256:")
 
+    def can_have(self, blob: Descriptor) -> bool:
+        """Whether the blob is here, or it is known where it can be had."""
+        return self.has(blob) or self.origin(blob.digest) is not None
+
     def has(self, blob: Descriptor) -> bool:
         """Whether the blob is here in its full size."""
         return self._size(blob.digest) == blob.size
 
     def open(self, digest: str) -> IO[bytes]:
-        """A blob's bytes; raises BlobDamaged where there is no such blob."""
+        """A blob's bytes, fetched first where they are elsewhere; raises BlobDamaged for no such blob."""
         with _translated(self._folder):
+            if self._size(digest) is None:
+                self._bring(digest)
             try:
                 return self.path(digest).open("rb")
             except FileNotFoundError as error:
                 raise self._damaged(f"blob {digest} is missing in {self._folder}") from error
+
+    def origin(self, digest: str) -> str | None:
+        """The `registry/repository` where a blob can be had, as far as that is known."""
+        found = self._origins().get(digest)
+        return str(found["from"]) if found else None
+
+    def repositories_at(self, host: str) -> dict[str, str]:
+        """The repositories of a registry where blobs can be had, by the blobs' digests."""
+        named = ((digest, str(found["from"]).partition("/")) for digest, found in self._origins().items())
+        return {digest: repository for digest, (registry, _, repository) in named if registry == host}
+
+    def put_origin(self, blobs: Iterable[Descriptor], name: str) -> None:
+        """Keep in mind that these blobs can be had from `name`, a `registry/repository`."""
+        with self.writing():
+            known = self._origins()
+            news = {blob.digest: {"from": name, "size": blob.size} for blob in blobs}
+            if {**known, **news} != known:
+                self._write_json(self._folder / "origins.json", {**known, **news})
 
     def put(self, raw: bytes) -> str:
         """Keep some bytes as a blob; their digest."""
@@ -83,12 +114,12 @@ class Store:
             return made
 
     def put_image(self, image: Image, name: str) -> None:
-        """Keep an image, whose layers are here, under a name; the name's former image loses it."""
+        """Keep an image, whose layers are here or can be had, under a name; its former image loses it."""
         with self.writing():
             config, manifest = self.put(image.config), self.put(image.manifest)
             named = Descriptor(image.media_type, manifest, len(image.manifest), {REF_NAME: name})
             others = [item for item in self._read_index() if item.annotations.get(REF_NAME) != name]
-            missing = [layer.blob.digest for layer in image.layers if not self.has(layer.blob)]
+            missing = [layer.blob.digest for layer in image.layers if not self.can_have(layer.blob)]
             if missing or config != image.config_blob.digest:
                 lacking = (missing or [image.config_blob.digest])[0]
                 raise self._damaged(f"image {name} lacks blob {lacking} in {self._folder}")
@@ -116,7 +147,11 @@ class Store:
 
     def layer_files(self, item: Layer) -> tuple[tree.Entry, ...]:
         """The entries of one layer; read from its blob once, then kept. Raises BlobDamaged."""
-        kept = self._kept_files(item)
+        return self.layer_index(item).entries
+
+    def layer_index(self, item: Layer) -> LayerIndex:
+        """What is in a layer, and what it was cut for where it says so; read once. Raises BlobDamaged."""
+        kept = self.kept_index(item)
         if kept is not None:
             return kept
         with _translated(self._folder), self.open(item.blob.digest) as blob:
@@ -124,15 +159,24 @@ class Store:
                 entries = layer.entries(item, blob)
             except BlobDamaged as error:
                 raise self._damaged(f"{error.fact} in {self._folder}") from error
-        self.put_layer_files(item, entries)
-        return entries
+            own = layer_index.read(lambda offset, length: os.pread(blob.fileno(), length, offset))
+        index = LayerIndex(own.component if own else "", entries)
+        self.put_layer_index(item.diff_id, index)
+        return index
 
-    def put_layer_files(self, item: Layer, entries: tuple[tree.Entry, ...]) -> None:
-        """Keep the entries of a layer."""
-        rows = json.dumps([tree.to_row(entry) for entry in entries]).encode()
-        with self.writing(), self._beside() as (sink, put):
-            sink.write(rows)
-            put(self._index_path(item))
+    def kept_index(self, item: Layer) -> LayerIndex | None:
+        """What is in a layer, where that was kept; a broken index is as none."""
+        with _translated(self._folder):
+            try:
+                document = json.loads(self._index_path(item.diff_id).read_bytes())
+                return LayerIndex(document["component"], tuple(map(tree.from_row, document["entries"])))
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                return None
+
+    def put_layer_index(self, diff_id: str, index: LayerIndex) -> None:
+        """Keep what is in a layer."""
+        rows = [tree.to_row(entry) for entry in index.entries]
+        self._write_json(self._index_path(diff_id), {"component": index.component, "entries": rows})
 
     def derived(self, name: str, write: Callable[[IO[bytes]], None]) -> Path:
         """A file beside the layers' indexes, made by `write`, once: its name tells of what."""
@@ -143,17 +187,28 @@ class Store:
                 put(path)
         return path
 
-    def _kept_files(self, item: Layer) -> tuple[tree.Entry, ...] | None:
-        """What can be read of a layer's index; a broken one is made again from the blob."""
+    def _index_path(self, diff_id: str) -> Path:
+        return self._indexes / f"{diff_id.removeprefix('sha256:')}.json"
+
+    def _origins(self) -> dict[str, dict[str, Any]]:
         with _translated(self._folder):
             try:
-                rows = json.loads(self._index_path(item).read_bytes())
-                return tuple(map(tree.from_row, rows)) if isinstance(rows, list) else None
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
-                return None
+                return dict(json.loads((self._folder / "origins.json").read_bytes()))
+            except (FileNotFoundError, ValueError, TypeError):
+                return {}  # a lost note costs a blob that is read from the engine, or uploaded, once more
 
-    def _index_path(self, item: Layer) -> Path:
-        return self._indexes / f"{item.diff_id.removeprefix('sha256:')}.json"
+    def _bring(self, digest: str) -> None:
+        """Fetch a blob from where it can be had."""
+        found = self._origins().get(digest)
+        if found and self._fetch:
+            with self.writing(), self._beside() as (sink, put):
+                self._fetch(str(found["from"]), digest, int(found["size"]), sink)
+                put(self.path(digest))
+
+    def _write_json(self, path: Path, document: object) -> None:
+        with self.writing(), self._beside() as (sink, put):
+            sink.write(json.dumps(document, separators=(",", ":")).encode())
+            put(path)
 
     def _size(self, digest: str) -> int | None:
         with _translated(self._folder):

@@ -18,6 +18,8 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("aäß"), inner, max_size=3),
 )
 
+NOON = "2024-05-06T07:08:09Z"
+
 
 def layer_of(digest: str, diff_id: str) -> Layer:
     """A layer of ten bytes."""
@@ -131,7 +133,10 @@ def test_a_layer_on_top_inherits_everything_below() -> None:
         author="somebody",
     )
     above = oci.append(
-        below, [Appended(layer_of(C, B), "files")], "2024-05-06T07:08:09Z", {"new": "2", "both": "2"}
+        below,
+        [Appended(layer_of(C, B), "files", NOON)],
+        NOON,
+        {"new": "2", "both": "2"},
     )
     document = above.config_document
     assert document["config"] == {
@@ -140,10 +145,10 @@ def test_a_layer_on_top_inherits_everything_below() -> None:
         "Labels": {"old": "1", "both": "2", "new": "2"},
     }
     assert [document[name] for name in ("architecture", "variant", "author")] == ["arm64", "v8", "somebody"]
-    assert document["created"] == "2024-05-06T07:08:09Z"
+    assert document["created"] == NOON
     assert document["history"] == [
         {"created_by": "base"},
-        {"created": "2024-05-06T07:08:09Z", "created_by": "cephtasks", "comment": "files"},
+        {"created": NOON, "created_by": "cephtasks", "comment": "files"},
     ]
     assert above.layers == (layer_of(B, A), layer_of(C, B))
 
@@ -152,20 +157,30 @@ def test_the_image_below_is_not_touched() -> None:
     """Appending makes a new image and leaves the old one."""
     below = base(config={"Labels": {"old": "1"}}, history=[])
     before = json.loads(below.config)
-    oci.append(below, [Appended(layer_of(C, B), "files")], "2024-05-06T07:08:09Z", {"new": "2"})
+    oci.append(
+        below,
+        [Appended(layer_of(C, B), "files", NOON)],
+        NOON,
+        {"new": "2"},
+    )
     assert below.config_document == before
 
 
 def test_what_an_engine_noted_of_a_container_is_dropped() -> None:
     """The container that a base was committed from says nothing about this image."""
     below = base(container="x", container_config={"Cmd": ["x"]}, docker_version="20", parent="y", id="z")
-    document = oci.append(below, [], "2024-05-06T07:08:09Z", {}).config_document
+    document = oci.append(below, [], NOON, {}).config_document
     assert document.keys() == {"rootfs", "created", "config", "history"}
 
 
 def test_the_same_append_gives_the_same_image() -> None:
     """Nothing but what was given goes into it."""
-    arguments = (base(), [Appended(layer_of(C, B), "files")], "2024-05-06T07:08:09Z", {"a": "b"})
+    arguments = (
+        base(),
+        [Appended(layer_of(C, B), "files", NOON)],
+        NOON,
+        {"a": "b"},
+    )
     assert oci.append(*arguments) == oci.append(*arguments)
 
 
@@ -183,8 +198,15 @@ def test_an_engine_knows_the_image_by_the_same_id(engine: Engine, image_name: st
     below, blobs = image_of([lower])
     digest = oci.digest_of(upper)
     made = Layer(Descriptor(oci.OCI_LAYER_GZIP, digest, len(upper)), digest)
-    image = oci.append(below, [Appended(made, "ä comment")], "2024-05-06T07:08:09Z", {"label": "ü"})
+    image = oci.append(below, [Appended(made, "ä comment", NOON)], NOON, {"label": "ü"})
     load(engine, image, {**blobs, digest: upper}, f"{image_name}:x")
     found = engine.image(f"{image_name}:x")
     assert found is not None
     assert (found.id, found.diff_ids) == (image.id, image.diff_ids)
+
+
+def test_layers_above_a_base_are_put_on_it_again() -> None:
+    """Taken off with their lines of history and put back, they make the same image."""
+    made = oci.append(base(), [Appended(layer_of(C, B), "files", NOON)], NOON, {})
+    again = oci.append(base(), oci.above(made, len(base().layers)), NOON, {})
+    assert again == made

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks import pack, settings
+from cephtasks import delivery, intake, pack, settings
 from cephtasks.engine import Engine
 from cephtasks.errors import ImageNotFound, StoreFailed, TreeInvalid
 from cephtasks.settings import Settings
 from cephtasks.source import Source
 from cephtasks.store import Store
 from lab.engines import tiny_image
+from lab.places import places
 
 _BASE_FILES = {"usr/bin/there": b"#!/bin/sh\necho there\n", "usr/lib/libkept.so": b"kept"}
 _SOURCE = Source(
@@ -56,7 +57,12 @@ def tree(tmp_path: Path) -> Path:
 
 
 def _settings(base: str, image_name: str, state: Path) -> Settings:
-    flags = {"BASE_IMAGE": base, "IMAGE_NAME": f"{image_name}:packed", "STATE_DIR": str(state)}
+    flags = {
+        "BASE_IMAGE": base,
+        "IMAGE_NAME": f"{image_name}:packed",
+        "STATE_DIR": str(state),
+        "REGISTRY": "localhost:1",
+    }
     return settings.load(flags, environment={})
 
 
@@ -86,7 +92,7 @@ def test_a_packed_image_runs_what_the_tree_holds(
     chosen: Settings, engine: Engine, store: Store, tree: Path
 ) -> None:
     """Every kind of entry arrives, root's, where a usr-merged base has its folders, and no link breaks."""
-    packed = pack.pack(chosen, engine, store, tree, None)
+    packed = pack.pack(chosen, places(engine, store), tree, None)
     script = (
         "rados; rados-too; mount.ceph; there; ls -ld /lib /sbin /var/lib/ceph;"
         "ls -ln /usr/lib /usr/bin/mount.ceph /usr/bin/rados; cat /usr/lib/libkept.so"
@@ -112,7 +118,7 @@ def test_config_is_inherited_and_labels_are_added(
     chosen: Settings, engine: Engine, store: Store, tree: Path
 ) -> None:
     """Entrypoint, environment and labels stay; commit, base and date of the source are told."""
-    pack.pack(chosen, engine, store, tree, _SOURCE)
+    pack.pack(chosen, places(engine, store), tree, _SOURCE)
     document = store.require_image(chosen.image_name).config_document
 
     assert document["config"]["Entrypoint"] == ["/bin/sh"]
@@ -123,6 +129,7 @@ def test_config_is_inherited_and_labels_are_added(
         "org.opencontainers.image.revision": _SOURCE.commit,
         "org.opencontainers.image.source": "https://example.com/ceph.git",
         "org.opencontainers.image.base.name": chosen.base_image,
+        "cephtasks.base.id": engine.require_image(chosen.base_image, "").id,
         "cephtasks.source.dirty": "true",
     }
 
@@ -131,7 +138,7 @@ def test_one_tree_gives_one_image_id(
     chosen: Settings, engine: Engine, store: Store, tree: Path, tmp_path: Path
 ) -> None:
     """Who compiled, when, and where the store lies make no difference; the engine shows the same id."""
-    first = pack.pack(chosen, engine, store, tree, _SOURCE)
+    first = pack.pack(chosen, places(engine, store), tree, _SOURCE)
     other = _tree(tmp_path / "elsewhere" / "tree")
     for path in other.rglob("*"):
         os.chown(path, 4711, 4711, follow_symlinks=False)
@@ -139,8 +146,7 @@ def test_one_tree_gives_one_image_id(
     (other / "sbin/mount.ceph").chmod(0o4755)  # chown took the setuid bit
     again = pack.pack(
         _settings(chosen.base_image, chosen.image_name.partition(":")[0], tmp_path / "second"),
-        engine,
-        Store(tmp_path / "second" / "images"),
+        places(engine, Store(tmp_path / "second" / "images")),
         other,
         _SOURCE,
     )
@@ -154,7 +160,7 @@ def test_what_the_base_holds_is_not_shipped(
     """A file that is byte for byte the base's costs nothing."""
     (tree / "lib/libkept.so").write_bytes(b"kept")
     (tree / "lib/libkept.so").chmod(0o755)
-    packed = pack.pack(chosen, engine, store, tree, None)
+    packed = pack.pack(chosen, places(engine, store), tree, None)
     paths = [entry.path for layer in packed.layers for entry in store.layer_files(layer)]
     assert "usr/lib/librados.so.2.0.0" in paths
     assert "usr/lib/libkept.so" not in paths
@@ -164,21 +170,21 @@ def test_only_new_layers_are_loaded_and_lost_names_come_back(
     chosen: Settings, engine: Engine, store: Store, tree: Path, base: str
 ) -> None:
     """An image that is gone from the engine, or whose name was given away, is there after the next pack."""
-    packed = pack.pack(chosen, engine, store, tree, None)
+    packed = pack.pack(chosen, places(engine, store), tree, None)
     engine.untag(packed.name)
-    assert pack.pack(chosen, engine, store, tree, None) == packed
+    assert pack.pack(chosen, places(engine, store), tree, None).layers == packed.layers
     engine.tag(base, packed.name)
-    assert pack.pack(chosen, engine, store, tree, None) == packed
+    assert pack.pack(chosen, places(engine, store), tree, None).id == packed.id
     assert engine.require_image(packed.name, "").id == packed.id
 
 
 def test_a_changed_file_changes_the_image(chosen: Settings, engine: Engine, store: Store, tree: Path) -> None:
     """Changes are told by content, also where size and time stay."""
-    first = pack.pack(chosen, engine, store, tree, None)
+    first = pack.pack(chosen, places(engine, store), tree, None)
     status = (tree / "usr/bin/rados").stat()
     (tree / "usr/bin/rados").write_text("#!/bin/sh\necho RADOS\n")
     os.utime(tree / "usr/bin/rados", ns=(status.st_atime_ns, status.st_mtime_ns))
-    second = pack.pack(chosen, engine, store, tree, None)
+    second = pack.pack(chosen, places(engine, store), tree, None)
     assert second.id != first.id
     assert _shell(second.name, "rados") == "RADOS\n"
 
@@ -189,7 +195,7 @@ def test_an_unknown_base_is_told_with_the_way_to_get_it(chosen: Settings, engine
         {"BASE_IMAGE": "cephtasks-test/unknown:1", "STATE_DIR": str(chosen.state_dir)}, environment={}
     )
     with pytest.raises(ImageNotFound, match="cephtasks-test/unknown:1") as failed:
-        pack.pack(unknown, engine, Store(chosen.state_dir / "images"), tree, None)
+        pack.pack(unknown, places(engine, Store(chosen.state_dir / "images")), tree, None)
     assert failed.value.hint == "invoke fetch-base"
     assert not chosen.state_dir.exists()
 
@@ -202,7 +208,7 @@ def test_a_tree_that_no_image_can_carry_is_refused(
     os.mkfifo(tree / "pipe")
     for folder in (tmp_path / "missing", tmp_path / "empty", tree):
         with pytest.raises(TreeInvalid, match=str(folder)):
-            pack.pack(chosen, engine, store, folder, None)
+            pack.pack(chosen, places(engine, store), folder, None)
     assert store.image(chosen.image_name) is None
     assert engine.image(chosen.image_name) is None
 
@@ -214,7 +220,7 @@ def test_two_files_on_one_path_of_the_base_are_refused(
     (tree / "usr/lib").mkdir()
     (tree / "usr/lib/librados.so.2.0.0").write_bytes(b"other")
     with pytest.raises(TreeInvalid, match=r"librados\.so\.2\.0\.0"):
-        pack.pack(chosen, engine, store, tree, None)
+        pack.pack(chosen, places(engine, store), tree, None)
 
 
 @contextmanager
@@ -236,26 +242,26 @@ def test_a_full_disk_leaves_nothing_half(
         store = Store(chosen.state_dir / "images")
         (tree / "big").write_bytes(os.urandom(8 << 20))
         with pytest.raises(StoreFailed, match="full") as failed:
-            pack.pack(chosen, engine, store, tree, None)
+            pack.pack(chosen, places(engine, store), tree, None)
         assert failed.value.hint.startswith("df -h")
         assert list((chosen.state_dir / "images" / "ingest").iterdir()) == []
 
         (tree / "big").unlink()
-        assert _shell(pack.pack(chosen, engine, store, tree, None).name, "rados") == "rados\n"
+        assert _shell(pack.pack(chosen, places(engine, store), tree, None).name, "rados") == "rados\n"
 
 
 def test_an_image_of_the_engine_is_kept_once(engine: Engine, store: Store, base: str) -> None:
     """Its id stays the same in the store, its layers are read only once, and damage is mended."""
     found = engine.require_image(base, "")
-    image = pack.keep(engine, store, found, "gzip")
+    image = intake.from_engine(engine, store, found, "gzip")
     assert image.id == found.id
     blob = store.path(image.layers[0].blob.digest)
     written = blob.stat().st_mtime_ns
-    assert pack.keep(engine, store, found, "gzip") == image
+    assert intake.from_engine(engine, store, found, "gzip") == image
     assert blob.stat().st_mtime_ns == written
 
     blob.unlink()
-    assert pack.keep(engine, store, found, "gzip") == image
+    assert intake.from_engine(engine, store, found, "gzip") == image
     assert blob.exists()
 
 
@@ -263,7 +269,7 @@ def test_a_dry_run_changes_nothing(chosen: Settings, tree: Path) -> None:
     """`--dry` neither writes to the store nor loads into the engine."""
     dry = Engine.connect(dry=True)
     try:
-        assert pack.pack(chosen, dry, Store(chosen.state_dir / "images"), tree, None).id == ""
+        assert pack.pack(chosen, places(dry, Store(chosen.state_dir / "images")), tree, None).id == ""
         assert dry.image(chosen.image_name) is None
     finally:
         dry.close()
@@ -274,7 +280,7 @@ def test_a_second_name_is_known_to_engine_and_store(
     chosen: Settings, engine: Engine, store: Store, tree: Path, image_name: str
 ) -> None:
     """What was tagged can be pushed by that name."""
-    packed = pack.pack(chosen, engine, store, tree, None)
-    pack.tag(store, engine, packed.name, f"{image_name}:second")
+    packed = pack.pack(chosen, places(engine, store), tree, None)
+    delivery.tag(store, engine, packed.name, f"{image_name}:second")
     assert engine.require_image(f"{image_name}:second", "").id == packed.id
     assert store.require_image(f"{image_name}:second").id == packed.id

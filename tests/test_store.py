@@ -20,6 +20,7 @@ import pytest
 
 from cephtasks import layer, oci
 from cephtasks.errors import BlobDamaged, ImageNotPacked, StoreFailed, TreeChanged
+from cephtasks.layer_index import LayerIndex
 from cephtasks.oci import OCI_LAYER_GZIP, Descriptor, Image, Layer
 from cephtasks.store import Store
 from cephtasks.tree import Entry, Kind
@@ -148,7 +149,7 @@ def test_files_that_were_given_are_believed(store: Store) -> None:
     """Who writes a layer knows its files, and need not have them read again."""
     image = put(store, "x:1", tar(file("a")))
     entries = (Entry("b", Kind.FILE, 0o644, 1, "f" * 64), Entry("gone", Kind.WHITEOUT))
-    store.put_layer_files(image.layers[0], entries)
+    store.put_layer_index(image.layers[0].diff_id, LayerIndex("osd", entries))
     assert store.layer_files(image.layers[0]) == entries
 
 
@@ -225,7 +226,9 @@ def test_a_blob_of_another_layer_is_never_indexed(store: Store) -> None:
         store.layer_files(Layer(one.blob, two.diff_id))
 
 
-@pytest.mark.parametrize("content", [b"", b"[", b"{}", b"[1]", b'[["a"]]', b'[["a", "no kind"]]', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"{}", b"[1]", b'{"component": "", "entries": [["a", "no kind"]]}', b"\xff"]
+)
 def test_a_damaged_index_of_files_is_made_again(store: Store, place: Path, content: bytes) -> None:
     """It follows from the blob, so nobody needs to be bothered."""
     image = put(store, "x:1", tar(file("a")))
@@ -233,7 +236,7 @@ def test_a_damaged_index_of_files_is_made_again(store: Store, place: Path, conte
     (path,) = (place / "indexes").iterdir()
     path.write_bytes(content)
     assert store.layer_files(image.layers[0]) == before
-    assert json.loads(path.read_bytes())[0][0] == "a"
+    assert json.loads(path.read_bytes())["entries"][0][0] == "a"
 
 
 @pytest.mark.parametrize(
@@ -334,7 +337,9 @@ def test_a_full_disk_is_told_for_small_files_too(tmp_path: Path) -> None:
         attempts: tuple[Callable[[], object], ...] = (
             lambda: store.put(os.urandom(5000)),
             lambda: store.put_image(image, "y:1"),
-            lambda: store.put_layer_files(image.layers[0], (Entry("a" * 5000, Kind.FILE),)),
+            lambda: store.put_layer_index(
+                image.layers[0].diff_id, LayerIndex("", (Entry("a" * 5000, Kind.FILE),))
+            ),
             lambda: store.derived("x", five_thousand_bytes),
         )
         for attempt in attempts:
@@ -496,3 +501,42 @@ def test_many_threads_write_at_once(store: Store, place: Path) -> None:
         assert all(store.has(item.blob) for item in made)
     assert leftovers(place) == []
     assert re.fullmatch(r'\{"imageLayoutVersion":"1.0.0"\}', (place / "oci-layout").read_text())
+
+
+def test_a_blob_that_is_elsewhere_is_fetched_when_it_is_read(place: Path) -> None:
+    """An image of such layers can be named; the blob is asked for once, with where it can be had."""
+    raw = tar(file("a"))
+    item = Layer(Descriptor(OCI_LAYER_GZIP, oci.digest_of(raw), len(raw)), oci.digest_of(raw))
+    image = oci.image(oci.encode({"rootfs": {"type": "layers", "diff_ids": [item.diff_id]}}), [item])
+    asked = []
+
+    def fetch(name: str, digest: str, size: int, sink: IO[bytes]) -> None:
+        asked.append((name, digest, size))
+        sink.write(raw)
+
+    store = Store(place, fetch)
+    with pytest.raises(BlobDamaged):
+        store.put_image(image, "x:1")
+    store.put_origin([item.blob], "registry.example:5000/ceph/base")
+    store.put_image(image, "x:1")
+    assert asked == []
+    assert [entry.path for entry in store.layer_files(item)] == ["a"]
+    with store.open(item.blob.digest) as blob:
+        assert blob.read() == raw
+    assert asked == [("registry.example:5000/ceph/base", item.blob.digest, len(raw))]
+
+
+def test_a_fetch_that_fails_leaves_nothing_half(place: Path) -> None:
+    """The blob stays elsewhere, and the next reader asks again."""
+    digest = oci.digest_of(b"content")
+
+    def fetch(name: str, digest: str, size: int, sink: IO[bytes]) -> None:
+        sink.write(b"con")
+        raise BlobDamaged("cut", "type the same again")
+
+    store = Store(place, fetch)
+    store.put_origin([Descriptor(OCI_LAYER_GZIP, digest, 7)], "registry.example/base")
+    with pytest.raises(BlobDamaged, match="cut"):
+        store.open(digest)
+    assert list((place / "ingest").iterdir()) == []
+    assert not store.path(digest).exists()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker.errors
 
@@ -160,6 +160,12 @@ class Engine:
         if not self._changes(*spec.words()) and not spec.looks_only:
             return RunResult(0)
         return containers.run(self._api, spec, on_stdout, on_stderr)
+
+    def copy_out(self, image: str, path: str, sink: IO[bytes]) -> None:
+        """Write a file of an image to `sink`; raises EngineRefused."""
+        self._show("docker", "cp", f"$(docker create {image} true):/{path}", "-")
+        with _translated(f"docker cp {image}:/{path}"):
+            containers.copy_out(self._api, image, path, sink)
 
     def start(self, name: str, spec: RunSpec, published: Published) -> None:
         """Start a container that goes on running; `published` gives for ports inside where they are reached.

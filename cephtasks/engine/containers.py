@@ -3,14 +3,16 @@
 import csv
 import io
 import shlex
+import shutil
 import tarfile
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker.errors
 import docker.types
@@ -99,6 +101,29 @@ def run(api: Any, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> Ru
                 return _attend(api, name, spec, on_stdout, on_stderr)
         finally:
             _remove(api, name)
+
+
+def copy_out(api: Any, image: str, path: str, sink: IO[bytes]) -> None:
+    """Write a file of an image to `sink`, through a container that is made and never started."""
+    name = f"cephtasks-copy-{uuid.uuid4().hex[:12]}"
+    with Interrupts() as interrupts:
+        try:
+            api.create_container(image, ["true"], name=name, labels={LABEL: "copy"})
+            with interrupts.welcome():
+                chunks, _ = api.get_archive(name, f"/{path}")
+                with tempfile.TemporaryFile() as archive:
+                    archive.writelines(chunks)
+                    archive.seek(0)
+                    _unpack_file(archive, sink)
+        finally:
+            _remove(api, name)
+
+
+def _unpack_file(archive: IO[bytes], sink: IO[bytes]) -> None:
+    with tarfile.open(fileobj=archive) as tar:
+        content = tar.extractfile(tar.getmembers()[0])
+        if content is not None:
+            shutil.copyfileobj(content, sink)
 
 
 def start(api: Any, name: str, spec: RunSpec, published: Published) -> None:

@@ -103,22 +103,24 @@ class Client:
         body: Body | None = None,
         body_name: str = "",
         timeout: tuple[float, float] = _TIMEOUT,
+        stream: bool = False,
     ) -> requests.Response:
         """Send one request, with the login that the registry asks for, and return its answer.
 
         `target` is a path or a URL, `what` names in errors what is asked for, `ok` are the statuses hoped
         for, `body` is bytes or opens what is read, as often as need be, `body_name` is its name in echoes,
-        `timeout` is how many seconds to wait for a connection, and for an answer.
+        `timeout` is how many seconds to wait for a connection, and for an answer. With `stream` the answer's
+        body is left to be read, and the answer to be closed.
         Raises RegistryUnauthorized, RegistryRefused, and what `base` raises.
         """
         url = self._absolute(target)
         self.show(method, url, headers, body_name)
         used = self._authorization(url, tuple(scopes))
-        answer = self._once(method, url, used, headers, body, timeout)
+        answer = self._once(method, url, used, headers, body, timeout, stream)
         if answer.status_code == 401 and is_same_origin(url, self.base):
             self._login.challenged(answer, tuple(scopes), used)
             again = self._authorization(url, tuple(scopes))
-            answer = self._once(method, url, again, headers, body, timeout)
+            answer = self._once(method, url, again, headers, body, timeout, stream)
             if answer.status_code == 401:
                 raise self._login.denied(what)
         if answer.status_code not in ok:
@@ -161,6 +163,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         timeout: tuple[float, float] = _TIMEOUT,
+        stream: bool = False,
     ) -> requests.Response:
         try:
             with nullcontext(body) if body is None or isinstance(body, bytes) else body() as content:
@@ -172,6 +175,7 @@ class Client:
                     auth=Authorization(authorization),
                     timeout=timeout,
                     allow_redirects=False,
+                    stream=stream,
                     verify=str(self._ca) if self._ca else True,
                 )
         except troubles.FAILURES as error:

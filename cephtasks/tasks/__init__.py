@@ -9,7 +9,7 @@ from cephtasks.tasks.typed import SettingsTask
 
 _TOP = (
     *(image.fetch_base, image.build, image.compile, image.pack, image.check, image.fix),
-    *(image.tag, image.push, image.catalog, about.settings, demo.demo),
+    *(image.tag, image.push, image.catalog, image.compact, about.status, about.settings, demo.demo),
 )
 
 

@@ -6,6 +6,14 @@ from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
 
+@typed("IMAGE_NAME", "REGISTRY", "REPOSITORY", "TAG", json="print one JSON document on stdout")
+def status(run: Session, json: bool = False) -> None:
+    """Show the layers of the image, what is in them, and what a push would send."""
+    from cephtasks import status as look
+
+    report.status(look.read(run.settings, run.places), json)
+
+
 @typed(*(key.name for key in KEYS), json="print one JSON document on stdout")
 def settings(run: Session, json: bool = False) -> None:
     """Show every setting, its value, and where that came from."""

@@ -19,28 +19,35 @@ _COMPILE = (
     "BUILD_THREADS",
     "INSTALL_HEADERS",
 )
-_PACK = ("BASE_IMAGE", "IMAGE_NAME", "LAYER_COMPRESSION")
+_PACK = ("BASE_IMAGE", "IMAGE_NAME", "REGISTRY", "REPOSITORY", "TAG", "LAYER_COMPRESSION", "COMPONENTS")
+_TREE_HELP = "the install tree (default: SOURCE_DIR/build/install)"
+_ONTO_HELP = "an image in a registry whose layers are kept (default: the last of IMAGE_NAME)"
 _ENV_HELP = "KEY=VALUE for the builder; may be given again and again"
 _REFERENCE_HELP = "the image (default: IMAGE_NAME)"
 _TO_HELP = "where to, as registry/repository:tag (default: REGISTRY/REPOSITORY:TAG)"
 _JSON_HELP = "print one JSON document on stdout"
 
 
-@typed("BASE_IMAGE", "BASE_ALIAS")
+@typed("BASE_IMAGE", "BASE_ALIAS", "REGISTRY", "LAYER_COMPRESSION")
 def fetch_base(run: Session) -> None:
     """Pull BASE_IMAGE, and give it the name BASE_ALIAS."""
-    from cephtasks import base
+    from cephtasks import base, intake
 
     with console.bars() as bars:
         fetched = base.fetch(run.settings, run.engine, bars.update)
+    if not run.dry:
+        wanted = run.engine.require_image(fetched.id, "invoke fetch-base")
+        intake.base(run.places, wanted, run.settings.registry, run.settings.layer_compression)
     console.result(fetched.alias)
 
 
-@typed(*_COMPILE, *_PACK, repeatable=["env"], env=_ENV_HELP)
-def build(run: Session, env: list[str]) -> None:
+@typed(
+    *_COMPILE, *_PACK, repeatable=["env"], checks={"onto": reference.parse}, env=_ENV_HELP, onto=_ONTO_HELP
+)
+def build(run: Session, env: list[str], onto: str = "") -> None:
     """Compile the source, and pack what it installs: `compile` and `pack`."""
     _compile(run, env)
-    _pack(run, None)
+    _pack(run, None, onto)
 
 
 @typed(*_COMPILE, repeatable=["env"], env=_ENV_HELP)
@@ -49,10 +56,34 @@ def compile(run: Session, env: list[str]) -> None:  # noqa: A001 — its name on
     _compile(run, env)
 
 
-@typed("SOURCE_DIR", "SHA1_OR_REF", *_PACK, tree="the install tree (default: SOURCE_DIR/build/install)")
-def pack(run: Session, tree: str = "") -> None:
+@typed(
+    "SOURCE_DIR",
+    "SHA1_OR_REF",
+    *_PACK,
+    checks={"onto": reference.parse},
+    tree=_TREE_HELP,
+    onto=_ONTO_HELP,
+)
+def pack(run: Session, tree: str = "", onto: str = "") -> None:
     """Put the install tree onto BASE_IMAGE, as the image IMAGE_NAME."""
-    _pack(run, Path(tree) if tree else None)
+    _pack(run, Path(tree) if tree else None, onto)
+
+
+@typed(
+    "SOURCE_DIR",
+    "SHA1_OR_REF",
+    *_PACK,
+    tree=_TREE_HELP,
+    yes="do it; without this only the cost is shown",
+)
+def compact(run: Session, tree: str = "", yes: bool = False) -> None:
+    """Show what it costs to write the image's layers anew without garbage, and do so with --yes."""
+    from cephtasks import pack
+
+    folder = Path(tree) if tree else None
+    report.rewrite(pack.prepare(run.settings, run.places, folder or _installed(run), compact=True))
+    if yes:
+        _pack(run, folder, compact=True)
 
 
 @typed(
@@ -81,7 +112,7 @@ def fix(run: Session) -> None:
     """Add the libraries that the image's tools lack, in one layer; nothing where nothing is wrong."""
     from cephtasks import repair
 
-    console.result(repair.fix(run.settings, run.engine, run.store).name)
+    console.result(repair.fix(run.settings, run.places).name)
 
 
 @typed(
@@ -96,10 +127,10 @@ def fix(run: Session) -> None:
 )
 def tag(run: Session, reference: str = "", to: str = "") -> None:
     """Give the image the name that it has in the registry."""
-    from cephtasks import pack
+    from cephtasks import delivery
 
     target = to or run.settings.target
-    pack.tag(run.store, run.engine, reference or run.settings.image_name, target)
+    delivery.tag(run.store, run.engine, reference or run.settings.image_name, target)
     console.result(target)
 
 
@@ -123,8 +154,10 @@ def push(run: Session, reference: str = "", to: str = "", json: bool = False) ->
 
     target = parse(to or run.settings.target)
     image = run.store.require_image(reference or run.settings.image_name)
+    mount_from = run.store.repositories_at(target.registry)
+    client = run.registry(target.registry)
     with console.bars() as bars:
-        pushed = registry.push(run.registry(target.registry), target, image, run.store.open, bars.update)
+        pushed = registry.push(client, target, image, run.store.open, bars.update, mount_from=mount_from)
     report.pushed(pushed, json)
 
 
@@ -145,10 +178,14 @@ def _compile(run: Session, extra_env: list[str]) -> None:
     report.compiled(builder.compile(tree, chosen, run.engine, extra_env))
 
 
-def _pack(run: Session, folder: Path | None) -> None:
+def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = False) -> None:
     from cephtasks import pack, source
 
     compiled_from = None if folder else source.describe(run.settings.source_dir, run.settings.sha1_or_ref)
-    tree = folder or run.settings.source_dir / "build" / "install"
-    packed = pack.pack(run.settings, run.engine, run.store, tree, compiled_from)
-    report.packed(packed)
+    tree = folder or _installed(run)
+    report.packed(pack.pack(run.settings, run.places, tree, compiled_from, onto, compact))
+
+
+def _installed(run: Session) -> Path:
+    """Where the builder installs."""
+    return run.settings.source_dir / "build" / "install"

@@ -10,9 +10,10 @@ from cephtasks import console
 if TYPE_CHECKING:
     from cephtasks.builder import Compiled
     from cephtasks.findings import Finding
-    from cephtasks.pack import Packed
+    from cephtasks.pack import Packed, Prepared
     from cephtasks.registry import Pushed
     from cephtasks.settings import Settings
+    from cephtasks.status import Status
 
 
 def findings(found: "Sequence[Finding]", as_json: bool) -> None:
@@ -33,8 +34,8 @@ def compiled(made: "Compiled") -> None:
 def packed(made: "Packed") -> None:
     """The name of an image, after what its new layers weigh."""
     if made.id:
-        layers = "layer" if len(made.layers) == 1 else "layers"
-        console.say(f"packed {len(made.layers)} {layers} above the base, {console.size(made.size)}")
+        size = console.size(sum(item.blob.size for item in made.written))
+        console.say(f"layers above the base: {len(made.kept)} kept, {len(made.written)} written, {size}")
     console.result(made.name)
 
 
@@ -52,6 +53,45 @@ def pushed(sent: "Pushed", as_json: bool) -> None:
     console.result(str(sent.reference.with_digest(sent.digest)))
 
 
+def status(found: "Status", as_json: bool) -> None:
+    """The layers of an image from top to bottom, and what a push would send."""
+    if as_json:
+        console.result_json(found.document())
+        return
+    rows = [
+        (
+            item.blob.digest.removeprefix("sha256:")[:12],
+            item.share.component,
+            str(item.share.files),
+            console.size(item.blob.size),
+            console.size(item.share.content_bytes),
+            console.size(item.share.shadowed_bytes) if item.share.shadowed_bytes else "",
+        )
+        for item in found.layers
+    ]
+    push = found.push
+    console.result(f"{found.image} on {found.base} ({_count(found.base_layers, 'layer')})")
+    console.table(("layer", "component", "files", "blob", "content", "shadowed"), rows)
+    live, garbage = console.size(found.live_bytes), console.size(found.garbage_bytes)
+    console.result(f"live: {live}; garbage: {garbage}")
+    if push.unknown:
+        console.result(f"push to {push.target}: not known, {push.unknown}")
+    else:
+        console.result(f"push to {push.target}: {_count(push.blobs, 'blob')}, {console.size(push.bytes)}")
+
+
+def rewrite(prepared: "Prepared") -> None:
+    """What compacting an image costs."""
+    layers = prepared.plan.layers
+    size = console.size(sum(new.content_bytes for new in layers))
+    gone = len(prepared.before.layers) - prepared.plan.kept
+    console.say(f"compacting writes {_count(len(layers), 'layer')} with {size} in place of {gone}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def settings(chosen: "Settings", as_json: bool) -> None:
     """Every setting, its value, and where that came from."""
     rows = [(name, _plain(value), origin) for name, value, origin in chosen.shown()]
@@ -66,7 +106,7 @@ def settings(chosen: "Settings", as_json: bool) -> None:
 def _plain(value: object) -> object:
     """A setting's value as JSON has it."""
     if isinstance(value, tuple):
-        return list(value)
+        return [str(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -3,12 +3,14 @@
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from cephtasks import console
 from cephtasks.settings import Settings
 
 if TYPE_CHECKING:  # loading these takes longer than `invoke --list` should
     from cephtasks.engine import Engine
+    from cephtasks.intake import Places
     from cephtasks.registry import Client
     from cephtasks.store import Store
 
@@ -25,6 +27,7 @@ class Session:
         self.dry = dry
         self._echo = echo
         self._open = ExitStack()
+        self._clients: dict[str, Client] = {}
 
     def __enter__(self) -> "Session":
         return self
@@ -43,23 +46,37 @@ class Session:
 
     @cached_property
     def store(self) -> "Store":
-        """The images of STATE_DIR."""
+        """The images of STATE_DIR; what they lack is fetched from the registry that has it."""
         from cephtasks.store import Store
 
-        return Store(self.settings.state_dir / "images")
+        return Store(self.settings.state_dir / "images", self._fetch)
+
+    @cached_property
+    def places(self) -> "Places":
+        """Where images are: the engine, the store, and registries."""
+        from cephtasks.intake import Places
+
+        return Places(self.engine, self.store, self.registry)
+
+    def _fetch(self, origin: str, digest: str, size: int, sink: IO[bytes]) -> None:
+        """Get a blob from the registry and repository where it can be had."""
+        from cephtasks import registry
+        from cephtasks.oci import Descriptor
+
+        host, _, repository = origin.partition("/")
+        console.say(f"fetching {console.size(size)} from {origin}")
+        registry.download(self.registry(host), repository, Descriptor("", digest, size), sink)
 
     def registry(self, host: str = "") -> "Client":
         """A registry, REGISTRY unless another host is named; raises RegistryCaInvalid."""
         from cephtasks.engine import credentials
         from cephtasks.registry import Client
 
-        return self._open.enter_context(
-            Client(
-                host or self.settings.registry,
-                self.settings.registry_ca,
-                self.settings.registry_insecure,
-                credentials,
-                self.dry,
-                self._echo,
+        host = host or self.settings.registry
+        if host not in self._clients:
+            chosen = self.settings
+            client = Client(
+                host, chosen.registry_ca, chosen.registry_insecure, credentials, self.dry, self._echo
             )
-        )
+            self._clients[host] = self._open.enter_context(client)
+        return self._clients[host]

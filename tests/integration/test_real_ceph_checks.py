@@ -11,17 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks import checks, oci, pack, repair, settings
+from cephtasks import checks, intake, oci, pack, repair, settings
+from cephtasks.delivery import deliver
 from cephtasks.elf import Symbol
 from cephtasks.engine import Engine, RunSpec
 from cephtasks.errors import NothingMends
 from cephtasks.findings import Problem
 from cephtasks.libraries import loader_of
 from cephtasks.loader import Loader
+from cephtasks.repairs import Repairs
 from cephtasks.settings import CEPH_TOOLS, Settings
 from cephtasks.store import Store
 from cephtasks.tree import Entry, Kind
 from lab import ceph
+from lab.places import places
 
 TOOLS = CEPH_TOOLS.split()
 
@@ -48,7 +51,8 @@ class Lab:
 
     def broken(self, name: str, files: Mapping[str, bytes | str]) -> None:
         """Give a name to the real image with other files: a text is the target of a symlink."""
-        entries, sources = {}, {}
+        entries: dict[str, Entry] = {}
+        sources: dict[str, Path] = {}
         for path, content in files.items():
             if isinstance(content, str):
                 entries[path] = Entry(path, Kind.SYMLINK, 0o777, target=content)
@@ -57,14 +61,8 @@ class Lab:
             sources[path] = self.folder / sha256
             sources[path].write_bytes(content)
             entries[path] = Entry(path, Kind.FILE, 0o755, len(content), sha256)
-        addition = pack.Addition(entries, sources, "broken", "2024-01-01T00:00:00Z")
-        pack.deliver(
-            self.store,
-            self.engine,
-            pack.append(self.store, self.image, addition, "gzip"),
-            name,
-            near=[ceph.IMAGE],
-        )
+        broken = pack.append(places(self.engine, self.store), self.image, entries, sources, Repairs(), "gzip")
+        deliver(self.store, self.engine, broken, name, near=[ceph.IMAGE])
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +70,7 @@ def lab(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     """The real image, read into a store once."""
     folder = tmp_path_factory.mktemp("ceph")
     store = Store(folder / "state" / "images")
-    image = pack.keep(engine, store, engine.require_image(ceph.IMAGE, "script/bootstrap"), "gzip")
+    image = intake.from_engine(engine, store, engine.require_image(ceph.IMAGE, "script/bootstrap"), "gzip")
     with loader_of(store, image) as loader:
         yield Lab(engine, store, image, loader, folder)
 
@@ -173,7 +171,7 @@ def test_an_older_library_is_replaced(lab: Lab, name: str, given: Callable[[str]
     assert (finding.exit_code, finding.problem) == (127, Problem.UNDEFINED_SYMBOL)
     assert symbol.name in finding.detail
     build_has(given, lab, path)
-    fixed = repair.fix(given("rados rbd"), lab.engine, lab.store)
+    fixed = repair.fix(given("rados rbd"), places(lab.engine, lab.store))
     assert [item.path for item in fixed.repair.placements] == [path]
     assert [finding.ok for finding in fixed.findings] == [True, True]
 
@@ -187,7 +185,7 @@ def test_a_missing_library_is_added(lab: Lab, name: str, given: Callable[[str], 
         tool: None if tool == "ceph-osd" else Problem.MISSING_LIBRARY for tool in TOOLS
     }
     build_has(given, lab, path)
-    fixed = repair.fix(given(" ".join(TOOLS)), lab.engine, lab.store)
+    fixed = repair.fix(given(" ".join(TOOLS)), places(lab.engine, lab.store))
     assert len(fixed.repair.placements) == 1
     assert all(finding.ok for finding in fixed.findings)
 
@@ -201,7 +199,7 @@ def test_a_missing_python_module_is_told(lab: Lab, name: str, given: Callable[[s
     assert "rados" in finding.detail
     before = lab.engine.require_image(name, "").id
     with pytest.raises(NothingMends):
-        repair.fix(given("ceph"), lab.engine, lab.store)
+        repair.fix(given("ceph"), places(lab.engine, lab.store))
     assert lab.engine.require_image(name, "").id == before
 
 
@@ -212,7 +210,7 @@ def test_a_library_behind_a_python_module_is_added(
     path = lab.path_of("librados.so.2", "rados")
     lab.broken(name, {path: "gone"})
     build_has(given, lab, path)
-    fixed = repair.fix(given("ceph rados"), lab.engine, lab.store)
+    fixed = repair.fix(given("ceph rados"), places(lab.engine, lab.store))
     assert [finding.ok for finding in fixed.findings] == [True, True]
 
 
