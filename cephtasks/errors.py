@@ -26,6 +26,7 @@
          ├─ TreeChanged
          ├─ BaseTooDeep
          ├─ ElfDamaged
+         ├─ StripFailed
          ├─ StoreFailed
          ├─ BlobDamaged
          ├─ ArchiveBroken
@@ -187,6 +188,10 @@ class BaseTooDeep(CephtasksError):
 
 class ElfDamaged(CephtasksError):
     """A file begins as ELF, and then ends too soon or contradicts itself."""
+
+
+class StripFailed(CephtasksError):
+    """The debug information of a file could not be split off."""
 
 
 class StoreFailed(CephtasksError):

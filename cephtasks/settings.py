@@ -116,6 +116,12 @@ KEYS: tuple[Key, ...] = (
         "how layers are compressed; zstd needs engines of version 23 or later",
     ),
     Key(
+        "STRIP",
+        "false",
+        values.boolean,
+        "keep debug information out of the image, in a second one named TAG-debug",
+    ),
+    Key(
         "COMPONENTS",
         "",
         components.parse,
@@ -158,6 +164,7 @@ class Settings:
     fix_libs: tuple[str, ...]
     state_dir: Path
     layer_compression: str
+    strip: bool
     components: tuple[components.Component, ...]
     registry_ca: Path | None
     registry_insecure: tuple[str, ...]
