@@ -10,7 +10,7 @@ import pytest
 
 from cephtasks import folder
 from cephtasks.errors import StateUnwritable, TreeInvalid
-from cephtasks.index_cache import index_folder
+from cephtasks.index_cache import UNREAD, index_folder
 
 OLD = Path(json.__file__).parent  # a folder of Python's own, which nobody has written to for long
 PRETENDED = "f" * 64
@@ -168,3 +168,15 @@ def test_five_thousand_unchanged_files_take_milliseconds(tmp_path: Path) -> None
         index_folder(tree, cache)
         times.append(time.process_time() - started)
     assert min(times) < 0.25
+
+
+def test_what_is_not_wanted_is_not_read(tmp_path: Path) -> None:
+    """It stands in the index without its hash, and nothing of it is remembered."""
+    tree, cache = tmp_path / "tree", tmp_path / "index.json"
+    fill(tree, "usr/bin/ceph", "usr/bin/rados")
+    index = index_folder(tree, cache, lambda path: path == "usr/bin/ceph")
+    assert index["usr/bin/rados"].sha256 == UNREAD
+    assert index["usr/bin/ceph"] == folder.index_folder(tree)["usr/bin/ceph"]
+    files = {path for path, entry in index_folder(OLD, cache, lambda path: "coder" in path).items()}
+    remembered = json.loads(cache.read_bytes())["files"]
+    assert remembered.keys() == {path for path in files if "coder" in path}
