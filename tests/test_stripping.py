@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -317,6 +318,21 @@ def test_an_interrupt_leaves_nothing_half(engine: Engine, tree: Path, tmp_path: 
     again = strip(tree, engine, OUR_BUILDER, tmp_path / "cache")
     whole = strip(tree, engine, OUR_BUILDER, tmp_path / "another")
     assert index_folder(again.tree) == index_folder(whole.tree)
+
+
+def test_two_at_once_take_turns(tree: Path, tmp_path: Path) -> None:
+    """The second finds what the first made."""
+
+    def run(_number: int) -> Stripped:
+        own = Engine.connect()
+        try:
+            return strip(tree, own, OUR_BUILDER, tmp_path / "cache")
+        finally:
+            own.close()
+
+    with ThreadPoolExecutor() as pool:
+        made = sorted(found.made for found in pool.map(run, range(2)))
+    assert made == [0, len(SPLIT) - 1]
 
 
 def test_progress_counts_bytes(engine: Engine, tree: Path, tmp_path: Path) -> None:
