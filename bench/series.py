@@ -59,7 +59,7 @@ def _series(stage: Stage, what: str, binaries: Sequence[Path]) -> list[Result]:
     fetched = sum(step.fetched for step in steps)
     compactions = sum(step.fetched - step.own for step in steps if not step.appended)
     work, against = f"{_EDITS} edits of {what}, fetched", "the changed files, compressed"
-    replaced = sum(not step.appended for step in steps)
+    note = f"{sum(not step.appended for step in steps)} stacks not only appended to"
     return [
         Result(f"{work}: appended", against, BYTES, fetched - compactions, own, 1.1),
         Result(
@@ -69,7 +69,7 @@ def _series(stage: Stage, what: str, binaries: Sequence[Path]) -> list[Result]:
             compactions,
             own,
             0.5,
-            f"{replaced} stacks not only appended to",
+            note,
         ),
         Result(
             f"{work}: all", "the old flow", BYTES, fetched, _EDITS * old, 0.3, f"one pull, {_EDITS} times"
