@@ -59,21 +59,12 @@ def _series(stage: Stage, what: str, binaries: Sequence[Path]) -> list[Result]:
     fetched = sum(step.fetched for step in steps)
     compactions = sum(step.fetched - step.own for step in steps if not step.appended)
     work, against = f"{_EDITS} edits of {what}, fetched", "the changed files, compressed"
-    note = f"{sum(not step.appended for step in steps)} stacks not only appended to"
+    deeper = f"{sum(not step.appended for step in steps)} stacks not only appended to"
+    times = f"one pull, {_EDITS} times"
     return [
         Result(f"{work}: appended", against, BYTES, fetched - compactions, own, 1.1),
-        Result(
-            f"{work}: compactions",
-            against,
-            BYTES,
-            compactions,
-            own,
-            0.5,
-            note,
-        ),
-        Result(
-            f"{work}: all", "the old flow", BYTES, fetched, _EDITS * old, 0.3, f"one pull, {_EDITS} times"
-        ),
+        Result(f"{work}: compactions", against, BYTES, compactions, own, 0.5, deeper),
+        Result(f"{work}: all", "the old flow", BYTES, fetched, _EDITS * old, 0.3, times),
     ]
 
 
