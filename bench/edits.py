@@ -14,7 +14,8 @@ def edit(path: Path) -> None:
     """Write a number that was never there before into every megabyte of a file."""
     serial = next(_serials).to_bytes(8, "big")
     with path.open("r+b") as file:
-        for place in range(_STEP // 2, path.stat().st_size, _STEP):
+        size = path.stat().st_size
+        for place in range(min(_STEP, size) // 2, size, _STEP):
             file.seek(place)
             file.write(serial)
 
