@@ -28,6 +28,7 @@ def one_edit(stage: Stage, rounds: int) -> list[Result]:
         flows.pack_push(terminal, stage.tree)
         with flows.container_name() as container:
             flows.commit_push(their_registry, stage.tree, container)
+        flows.forget_commit(their_registry)
         ours, peer = partial(_ours, stage, terminal), partial(_peer, stage, their_registry)
         work, against = "one changed ceph-osd, pack and push", "docker run, commit, tag, push"
         return [hold(Contest(work, against, ours, peer, 0.6), rounds)]
