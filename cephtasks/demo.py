@@ -110,7 +110,7 @@ class _Demo:
     def publish_base(self, engine: Engine) -> None:
         """Put the base image where a lab has it: in the registry."""
         console.say(f"\n# The base image is put there, as {self.base}.")
-        store = Store(self.scratch / "state" / "images")
+        store = Store(self.scratch / "published")
         image = intake.from_engine(engine, store, engine.require_image(BASE, "script/bootstrap"), "gzip")
         with registry.Client(self.host) as client:
             registry.push(client, parse(self.base), image, store.open)

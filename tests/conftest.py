@@ -19,6 +19,23 @@ def engine() -> Iterator[Engine]:
     connected.close()
 
 
+@pytest.fixture(autouse=True)
+def _no_unnamed_images_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An image whose name a test gave to another one goes with the test."""
+    if "engine" not in request.fixturenames:
+        yield
+        return
+    client = docker.from_env()
+    try:
+        before = {image.id for image in client.images.list(filters={"dangling": True})}
+        yield
+        for image in client.images.list(filters={"dangling": True}):
+            if image.id not in before:
+                client.images.remove(image.id)
+    finally:
+        client.close()
+
+
 @pytest.fixture
 def image_name(engine: Engine) -> Iterator[str]:
     """A repository name of this test alone; its images are removed from the engine afterwards."""

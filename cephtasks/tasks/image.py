@@ -158,6 +158,8 @@ def push(run: Session, reference: str = "", to: str = "", json: bool = False) ->
     client = run.registry(target.registry)
     with console.bars() as bars:
         pushed = registry.push(client, target, image, run.store.open, bars.update, mount_from=mount_from)
+    if not run.dry:
+        run.store.put_origin((item.blob for item in image.layers), target.name)
     report.pushed(pushed, json)
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cephtasks.tree import parents
+
 IMAGE = "cephtasks/ceph-base:16"
 _LIST_FILES = (
     "dpkg-query --show --showformat '${binary:Package} ${source:Package}\\n' "
@@ -39,6 +41,7 @@ def split(folder: Path, base: str) -> Iterator[RealCeph]:
 
 def _split(container: str, paths: frozenset[str], folder: Path, base: str) -> None:
     """Send every member of the container's file system to the tree or to the base."""
+    folders = {parent for path in paths for parent in parents(path)}  # of a usr-merged base some are links
     exporting = subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE)
     importing = subprocess.Popen(
         ["docker", "import", "-", base], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
@@ -51,7 +54,7 @@ def _split(container: str, paths: frozenset[str], folder: Path, base: str) -> No
             tarfile.open(fileobj=importing.stdin, mode="w|", bufsize=1 << 20) as rest,
         ):
             for member in source:
-                if member.isdir() or member.name not in paths:
+                if member.isdir() or member.name in folders or member.name not in paths:
                     rest.addfile(member, source.extractfile(member) if member.isreg() else None)
                 else:
                     _lay(member, source, folder)
