@@ -15,12 +15,18 @@ from typing import Any
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
+# Docker's layers are the same bytes as OCI's by another name.
+_OCI_NAMES = {
+    "application/vnd.docker.image.rootfs.diff.tar": OCI_LAYER,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": OCI_LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": OCI_LAYER_ZSTD,
+}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 REF_NAME = "org.opencontainers.image.ref.name"
 TAR_SIZE = "cephtasks.tar.size"  # bytes of a layer's uncompressed tar
@@ -122,7 +128,7 @@ class Image:
     @property
     def labels(self) -> Mapping[str, str]:
         """The labels of the config."""
-        return self.config_document.get("config", {}).get("Labels") or {}
+        return (self.config_document.get("config") or {}).get("Labels") or {}
 
 
 def image(config: bytes, layers: Sequence[Layer]) -> Image:
@@ -140,7 +146,7 @@ def image(config: bytes, layers: Sequence[Layer]) -> Image:
 
 
 def _in_oci_terms(blob: Descriptor) -> Descriptor:
-    return replace(blob, media_type=OCI_LAYER_GZIP) if blob.media_type == DOCKER_LAYER_GZIP else blob
+    return replace(blob, media_type=_OCI_NAMES.get(blob.media_type, blob.media_type))
 
 
 @dataclass(frozen=True)

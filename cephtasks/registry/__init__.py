@@ -6,7 +6,8 @@ API: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from cephtasks.registry.address import is_loopback
 from cephtasks.registry.blobs import OnProgress, OpenBlob
 from cephtasks.registry.catalog import catalog
-from cephtasks.registry.images import download, ranges, read
+from cephtasks.registry.downloads import download, ranges
+from cephtasks.registry.images import read
 from cephtasks.registry.push import Pushed, PushedLayer, missing, push
 from cephtasks.registry.transport import Client
 

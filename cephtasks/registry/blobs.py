@@ -27,6 +27,15 @@ OpenBlob = Callable[[str], IO[bytes]]
 OnProgress = Callable[[str, int, int | None, str], None]
 
 
+def silent(name: str, done: int, total: int | None, note: str) -> None:
+    """Report nothing."""
+
+
+def shown_name(blob: Descriptor) -> str:
+    """The name under which a blob's progress is reported."""
+    return blob.digest.removeprefix("sha256:")[:_SHOWN_DIGITS]
+
+
 @dataclass(frozen=True)
 class Upload:
     """A blob to bring into a repository; `source` may name one of the same registry that has it."""
@@ -49,13 +58,17 @@ class Upload:
 
     def tell(self, done: int, note: str) -> None:
         """Report how many bytes are through."""
-        name = self.blob.digest.removeprefix("sha256:")[:_SHOWN_DIGITS]
-        self.on_progress(name, done, self.blob.size, note)
+        self.on_progress(shown_name(self.blob), done, self.blob.size, note)
 
 
 def push_scopes(repository: str) -> tuple[str, ...]:
     """The scope of a login for everything that a push asks of its repository: one, so one token serves it."""
     return (f"repository:{repository}:pull,push",)
+
+
+def pull_scopes(repository: str) -> tuple[str, ...]:
+    """The scope of a login for everything that is read of a repository."""
+    return (f"repository:{repository}:pull",)
 
 
 def is_present(client: Client, repository: str, blob: Descriptor) -> bool:
@@ -97,23 +110,28 @@ def deliver(client: Client, upload: Upload, stop: threading.Event) -> str:
 
 
 def show(client: Client, upload: Upload) -> None:
-    """Show the requests that would upload a blob."""
-    target = f"/v2/{upload.repository}/blobs/uploads/"
-    with upload.open_blob(upload.blob.digest) as stream:
-        name = str(stream.name)
+    """Show the requests that would mount or upload a blob, which need not be here for that."""
+    digest, target = upload.blob.digest, f"/v2/{upload.repository}/blobs/uploads/"
+    if upload.source:
+        client.show("POST", _mounting(upload))
+        return
     client.show("POST", target)
-    client.show("PUT", with_query(f"{target}LOCATION", digest=upload.blob.digest), body_name=name)
+    client.show("PUT", with_query(f"{target}LOCATION", digest=digest), body_name=digest)
+
+
+def _mounting(upload: Upload) -> str:
+    target = f"/v2/{upload.repository}/blobs/uploads/"
+    return with_query(target, **{"mount": upload.blob.digest, "from": upload.source})
 
 
 def _begin(client: Client, upload: Upload) -> str:
     """The URL of a new upload session, or nothing where the registry mounted the blob instead."""
     target = f"/v2/{upload.repository}/blobs/uploads/"
     if upload.source:
-        mount = with_query(target, **{"mount": upload.blob.digest, "from": upload.source})
         scopes = (*upload.scopes, f"repository:{upload.source}:pull")
         # A registry may also refuse a mount that it cannot or may not make: then it gets the bytes.
         with contextlib.suppress(RegistryRefused, RegistryUnauthorized):
-            answer = client.send("POST", mount, upload.what, scopes, ok=(201, 202))
+            answer = client.send("POST", _mounting(upload), upload.what, scopes, ok=(201, 202))
             if answer.status_code == 201:
                 return ""
             return _location(client, answer.headers.get("Location", ""))

@@ -10,13 +10,13 @@ from cephtasks.registry.blobs import push_scopes
 from cephtasks.registry.transport import Client
 
 # All of them: a registry may convert a manifest for who accepts only another type.
-_ACCEPT = {"Accept": ", ".join((OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_INDEX))}
+ACCEPT = {"Accept": ", ".join((OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_INDEX))}
 
 
 def digest_at(client: Client, reference: Reference) -> str | None:
     """The digest of the manifest that a tag or digest names in the registry; None where it names none."""
     answer = client.send(
-        "HEAD", _target(reference), str(reference), push_scopes(reference.repository), (200, 404), _ACCEPT
+        "HEAD", target(reference), str(reference), push_scopes(reference.repository), (200, 404), ACCEPT
     )
     if answer.status_code == 404:
         return None
@@ -27,7 +27,7 @@ def put(client: Client, reference: Reference, image: Image) -> frozenset[str]:
     """Name an image, whose blobs are there; nothing, or the digests that the registry lacks after all."""
     answer = client.send(
         "PUT",
-        _target(reference),
+        target(reference),
         str(reference),
         push_scopes(reference.repository),
         ok=(200, 201, 202, 400, 404),
@@ -44,15 +44,16 @@ def put(client: Client, reference: Reference, image: Image) -> frozenset[str]:
 def show(client: Client, reference: Reference, image: Image) -> None:
     """Show the request that would name an image."""
     headers = {"Content-Type": image.media_type}
-    client.show("PUT", _target(reference), headers, body_name="manifest.json")
+    client.show("PUT", target(reference), headers, body_name="manifest.json")
 
 
-def _target(reference: Reference) -> str:
+def target(reference: Reference) -> str:
+    """The path of a manifest in its registry."""
     return f"/v2/{reference.repository}/manifests/{reference.target}"
 
 
 def _digest_of_body(client: Client, reference: Reference) -> str | None:
     answer = client.send(
-        "GET", _target(reference), str(reference), push_scopes(reference.repository), (200, 404), _ACCEPT
+        "GET", target(reference), str(reference), push_scopes(reference.repository), (200, 404), ACCEPT
     )
     return digest_of(answer.content) if answer.status_code == 200 else None

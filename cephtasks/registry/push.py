@@ -11,7 +11,7 @@ from cephtasks.errors import Interrupted, PushNotKept, ReferenceInvalid
 from cephtasks.oci import Descriptor, Image
 from cephtasks.reference import DEFAULT_TAG, Reference
 from cephtasks.registry import blobs, manifests
-from cephtasks.registry.blobs import PRESENT, UPLOADED, OnProgress, OpenBlob, Upload
+from cephtasks.registry.blobs import MOUNTED, PRESENT, UPLOADED, OnProgress, OpenBlob, Upload, silent
 from cephtasks.registry.retries import persist
 from cephtasks.registry.transport import Client
 from cephtasks.registry.workers import run_all
@@ -58,16 +58,12 @@ class Pushed:
         }
 
 
-def _silent(name: str, done: int, total: int | None, note: str) -> None:
-    """Report nothing."""
-
-
 def push(
     client: Client,
     reference: Reference,
     image: Image,
     open_blob: OpenBlob,
-    on_progress: OnProgress = _silent,
+    on_progress: OnProgress = silent,
     *,
     mount_from: Mapping[str, str] | None = None,
     threads: int = _THREADS,
@@ -111,7 +107,10 @@ def missing(client: Client, reference: Reference, image: Image) -> tuple[Descrip
 def _send(
     client: Client, reference: Reference, image: Image, uploads: Sequence[Upload], threads: int
 ) -> dict[str, str]:
-    """Send what is missing, and last the manifest; what became of each digest."""
+    """Send what is missing, and last the manifest; what became of each digest.
+
+    A blob's bytes are asked for only when they are sent: a base that the registry has need not be here.
+    """
     _ = client.base
     # The largest first: then no thread begins a long upload when the others are done.
     queued = sorted(uploads, key=lambda upload: -upload.blob.size)
@@ -160,12 +159,14 @@ def _require_own_digest(reference: Reference, image: Image) -> None:
 def _show(client: Client, reference: Reference, image: Image, uploads: Sequence[Upload]) -> dict[str, str]:
     """Show the requests that would change something; what would become of each digest."""
     absent = {blob.digest for blob in missing(client, reference, image)}
+    statuses = dict.fromkeys((upload.blob.digest for upload in uploads), PRESENT)
     for upload in uploads:
         if upload.blob.digest in absent:
             blobs.show(client, upload)
+            statuses[upload.blob.digest] = MOUNTED if upload.source else UPLOADED
     if manifests.digest_at(client, reference) != image.digest:
         manifests.show(client, reference, image)
-    return {upload.blob.digest: UPLOADED if upload.blob.digest in absent else PRESENT for upload in uploads}
+    return statuses
 
 
 def _persistently(

@@ -109,8 +109,8 @@ class Client:
 
         `target` is a path or a URL, `what` names in errors what is asked for, `ok` are the statuses hoped
         for, `body` is bytes or opens what is read, as often as need be, `body_name` is its name in echoes,
-        `timeout` is how many seconds to wait for a connection, and for an answer. With `stream` the answer's
-        body is left to be read, and the answer to be closed.
+        `timeout` is how many seconds to wait for a connection, and for an answer. With `stream` the body of
+        an answer below 300 is left to be read, and the answer to be closed.
         Raises RegistryUnauthorized, RegistryRefused, and what `base` raises.
         """
         url = self._absolute(target)
@@ -167,7 +167,7 @@ class Client:
     ) -> requests.Response:
         try:
             with nullcontext(body) if body is None or isinstance(body, bytes) else body() as content:
-                return self._session.request(
+                answer = self._session.request(
                     method,
                     url,
                     data=content,
@@ -178,6 +178,9 @@ class Client:
                     stream=stream,
                     verify=str(self._ca) if self._ca else True,
                 )
+                if answer.status_code >= 300:
+                    _ = answer.content  # short, and read here, where failures become ours
+                return answer
         except troubles.FAILURES as error:
             trouble = troubles.from_exception(url, error)
         raise trouble  # without its cause, whose text may hold a signed URL

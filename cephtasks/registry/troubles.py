@@ -71,6 +71,11 @@ def not_a_registry(base: str, why: str) -> NotARegistry:
     return NotARegistry(f"{urlsplit(base).netloc} does not answer as a registry: {why}", _look(base))
 
 
+def broke_off(base: str) -> RegistryUnreachable:
+    """The registry ended an answer before it was whole."""
+    return RegistryUnreachable(f"{urlsplit(base).netloc} broke off its answer", _look(base))
+
+
 def is_html(answer: requests.Response) -> bool:
     """Whether the answer is a web page."""
     kind = answer.headers.get("Content-Type", "")
