@@ -155,6 +155,50 @@ def test_layers_of_another_repository_are_mounted(target: Reference, store: Stor
     assert _is_whole(elsewhere, image, store, tmp_path / "copy")
 
 
+def _on_a_base_that_is_elsewhere(
+    target: Reference, store: Store, folder: Path
+) -> tuple[Store, Image, dict[str, str]]:
+    """An image whose base is in another repository only; its store, and where the base's layers are."""
+    base = _image(store, target.repository)
+    elsewhere = parse(f"{target.name}/base:1")
+    _push(elsewhere, base, store)
+    own = Store(folder / "own", lambda *_: pytest.fail("a blob of the base was fetched"))
+    own.put_origin((item.blob for item in base.layers), elsewhere.name)
+    top = packed(own, "top", [{"top": target.repository.encode()}]).layers[0]
+    image = oci.append(base, [oci.Appended(top, "top", "2024-05-06T07:08:09Z")], "2024-05-06T07:08:09Z", {})
+    own.put_image(image, "image")
+    return own, image, own.repositories_at(target.registry)
+
+
+def test_a_base_that_is_not_here_is_mounted(target: Reference, store: Store, tmp_path: Path) -> None:
+    """None of its blobs is opened, for the first push and when all is present."""
+    own, image, sources = _on_a_base_that_is_elsewhere(target, store, tmp_path)
+    pushed = _push(target, image, own, mount_from=sources)
+    assert [layer.status for layer in pushed.layers] == ["mounted", "mounted", "mounted", "uploaded"]
+    assert pushed.uploaded_bytes == image.layers[-1].blob.size + len(image.config)
+    assert {item.status for item in _push(target, image, own, mount_from=sources).layers} == {"present"}
+    assert {item.status for item in _push(target, image, own).layers} == {"present"}
+    assert _copied(target, tmp_path / "copy")["manifest.json"] == image.manifest
+
+
+def test_a_dry_run_needs_no_blob(
+    target: Reference, store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is to be mounted is shown so, and nothing is fetched to show that it would be sent."""
+    own, image, sources = _on_a_base_that_is_elsewhere(target, store, tmp_path)
+    with Client(target.registry, dry=True) as client:
+        pushed = push(client, target, image, own.open, mount_from=sources)
+        assert [item.status for item in pushed.layers] == ["mounted", "mounted", "mounted", "uploaded"]
+        assert pushed.uploaded_bytes == image.layers[-1].blob.size + len(image.config)
+        digest = image.layers[0].blob.digest
+        url = f"http://{target.registry}/v2/{target.repository}/blobs/uploads/"
+        shown = capfd.readouterr().err
+        assert f"curl --request POST '{url}?mount={digest}&from={target.repository}/base'" in shown
+        assert push(client, target, image, own.open).uploaded_bytes == pushed.uploaded_bytes + sum(
+            item.blob.size for item in image.layers[:3]
+        )
+
+
 def test_a_layer_that_occurs_twice_is_sent_once(target: Reference, store: Store, tmp_path: Path) -> None:
     """And told once."""
     image = _image(store, "twice", [_LAYERS[0], _LAYERS[1], _LAYERS[0]])
@@ -190,10 +234,7 @@ def test_a_dry_run_shows_what_it_would_do(
     assert pushed.uploaded_bytes == layer.size + len(image.config)
     shown = capfd.readouterr().err
     base = f"http://{lab.host}/v2/{target.repository}"
-    assert (
-        f"--upload-file={store.path(layer.digest)} '{base}/blobs/uploads/LOCATION?digest={layer.digest}'"
-        in shown
-    )
+    assert f"--upload-file={layer.digest} '{base}/blobs/uploads/LOCATION?digest={layer.digest}'" in shown
     assert shown.splitlines()[-1].endswith(f"--upload-file=manifest.json {base}/manifests/new")
 
 
