@@ -73,7 +73,6 @@ def stage(folder: Path) -> Iterator[Stage]:
     name = f"cephtasks-bench/{uuid.uuid4().hex[:12]}"
     made = Stage(folder, folder / "tree", name, folder / "seed" / "data")
     with ceph.split(made.tree, made.base):
-        _give_links_back(made)
         with registries.registry(folder / "seed") as seeded:
             docker("tag", made.base, f"{seeded.host}/{BASE}")
             docker("push", "--quiet", f"{seeded.host}/{BASE}")
@@ -112,15 +111,3 @@ def remove_images(host: str) -> None:
     )
     if names or unnamed:
         docker("image", "rm", "--force", *names, *sorted(set(unnamed.split())))
-
-
-def _give_links_back(made: Stage) -> None:
-    """Put links at the top of the tree, such as /lib, into the base: a base without them runs nothing."""
-    links = [str(path) for path in made.tree.iterdir() if path.is_symlink()]
-    if links:
-        container = docker("create", "--network=none", made.base, "true").strip()
-        for link in links:
-            docker("cp", link, f"{container}:/")
-            Path(link).unlink()
-        docker("commit", container, made.base)
-        docker("rm", container)

@@ -24,12 +24,18 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where images are: the engine, the store, and registries, each reached by its host."""
+class Stock:
+    """Where images are read: the store, and registries, each reached by its host."""
 
-    engine: Engine
     store: Store
     connect: Callable[[str], Client]
+
+
+@dataclass(frozen=True)
+class Places(Stock):
+    """Where images are made: the store, registries, and the engine."""
+
+    engine: Engine
 
 
 def base(places: Places, wanted: EngineImage, host: str, compression: str) -> oci.Image:
@@ -40,6 +46,7 @@ def base(places: Places, wanted: EngineImage, host: str, compression: str) -> oc
     """
     kept = _kept(places.store, wanted)
     if kept is not None:
+        places.store.put_image(kept, wanted.id)
         return kept
     there = _in_registry(places, wanted, host)
     if there is None:
@@ -85,34 +92,40 @@ def from_engine(engine: Engine, store: Store, wanted: EngineImage, compression: 
     return image
 
 
-def from_registry(places: Places, reference: Reference) -> oci.Image:
+def from_registry(stock: Stock, reference: Reference) -> oci.Image:
     """Know an image of a registry: its layers, without fetching them. Raises what `registry.read` raises."""
-    image = registry.read(places.connect(reference.registry), reference)
-    places.store.put_origin([item.blob for item in image.layers], reference.name)
+    image = registry.read(stock.connect(reference.registry), reference)
+    stock.store.put_origin([item.blob for item in image.layers], reference.name)
     return image
 
 
-def known_index(places: Places, item: oci.Layer) -> LayerIndex | None:
+def known_index(stock: Stock, item: oci.Layer) -> LayerIndex | None:
     """What is in a layer: as kept, or as the layer itself says at its beginning, wherever it is.
 
     None for a layer that is elsewhere and says nothing. Raises what the registry's client raises.
     """
-    store = places.store
+    store = stock.store
     if store.kept_index(item) is not None or store.has(item.blob):
         return store.layer_index(item)
     origin = store.origin(item.blob.digest)
     if origin is None:
         return None
     where = parse(origin)
-    ranges = registry.ranges(places.connect(where.registry), where.repository, item.blob.digest)
+    ranges = registry.ranges(stock.connect(where.registry), where.repository, item.blob.digest)
     found = layer_index.read(ranges)
     if found is not None:
         store.put_layer_index(item.diff_id, found)
     return found
 
 
+def known_files(stock: Stock, item: oci.Layer) -> tuple[Entry, ...] | None:
+    """The entries of a layer, as `known_index` tells them."""
+    index = known_index(stock, item)
+    return index.entries if index else None
+
+
 def _kept(store: Store, wanted: EngineImage) -> oci.Image | None:
-    kept = store.image(wanted.id)
+    kept = store.image(wanted.id) or store.image_of(wanted.id)
     whole = kept is not None and all(store.can_have(item.blob) for item in kept.layers)
     return kept if whole else None
 

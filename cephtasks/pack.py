@@ -13,14 +13,13 @@ from cephtasks.folder import index_folder
 from cephtasks.intake import Places
 from cephtasks.layering import Material
 from cephtasks.plan import Plan, plan
-from cephtasks.previous import Previous
+from cephtasks.previous import BASE_ID, Previous
 from cephtasks.repairs import Repairs
 from cephtasks.settings import Settings
 from cephtasks.source import Source, labels
 from cephtasks.tree import Entry, Index, Kind, resolve
 
 BASE_NAME = "org.opencontainers.image.base.name"  # image-spec, annotations.md
-BASE_ID = "cephtasks.base.id"
 _UNKNOWN_TIME = "1980-01-01T00:00:00Z"
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from cephtasks import oci, registry
 from cephtasks.errors import CephtasksError, ImageNotPacked
-from cephtasks.intake import Places
-from cephtasks.pack import BASE_ID, BASE_NAME
-from cephtasks.previous import stack_of
+from cephtasks.intake import Stock
+from cephtasks.pack import BASE_NAME
+from cephtasks.previous import BASE_ID, stack_of
 from cephtasks.reference import parse
 from cephtasks.settings import Settings
 from cephtasks.stack import Share, shares
@@ -84,18 +84,18 @@ class Status:
         }
 
 
-def read(settings: Settings, places: Places) -> Status:
+def read(settings: Settings, stock: Stock) -> Status:
     """The status of IMAGE_NAME as the store has it; neither engine nor registry need be there.
 
     Raises ImageNotPacked, BlobDamaged, StoreFailed.
     """
-    store = places.store
+    store = stock.store
     image = store.require_image(settings.image_name)
     base = store.image(image.labels.get(BASE_ID, ""))
     if base is None:
         fact = f"{settings.image_name} was packed on a base that is not known here"
         raise ImageNotPacked(fact, "invoke pack")
-    stack = stack_of(places, image, base).layers
+    stack = stack_of(stock, image, base).layers
     blobs = [item.blob for item in image.layers[len(base.layers) :]]
     layers = [LayerStatus(*pair) for pair in zip(blobs, shares(store.files(base), stack), strict=False)]
     return Status(
@@ -104,14 +104,14 @@ def read(settings: Settings, places: Places) -> Status:
         image.labels.get(BASE_NAME, ""),
         len(base.layers),
         tuple(reversed(layers)),
-        _outlook(settings, places, image),
+        _outlook(settings, stock, image),
     )
 
 
-def _outlook(settings: Settings, places: Places, image: oci.Image) -> Outlook:
+def _outlook(settings: Settings, stock: Stock, image: oci.Image) -> Outlook:
     target = parse(settings.target)
     try:
-        missing = registry.missing(places.connect(target.registry), target, image)
+        missing = registry.missing(stock.connect(target.registry), target, image)
     except CephtasksError as error:
         return Outlook(str(target), unknown=error.fact)
     return Outlook(str(target), len(missing), sum(blob.size for blob in missing))

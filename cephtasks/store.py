@@ -134,6 +134,11 @@ class Store:
                 return Image(manifest, self._read(config.digest))
         return None
 
+    def image_of(self, image_id: str) -> Image | None:
+        """The image of that id, whatever its name, or None; raises BlobDamaged where its blobs are broken."""
+        found = (self.image(item.annotations.get(REF_NAME, "")) for item in self._read_index())
+        return next((image for image in found if image and image.id == image_id), None)
+
     def require_image(self, name: str) -> Image:
         """The image of that name; raises ImageNotPacked."""
         found = self.image(name)

@@ -15,7 +15,7 @@ _TOP = (
 
 def namespace(folder: Path) -> Collection:
     """All tasks, for a `tasks.py` in `folder`; the `.env` beside it holds the settings."""
-    registries = Collection("registry", registry.up, registry.down)
+    registries = Collection("registry", registry.up, registry.down, registry.diff)
     builders = Collection("builder", builder.image)
     root = Collection(*_TOP, registries, builders)
     root.configure({"cephtasks": {"folder": str(folder)}})

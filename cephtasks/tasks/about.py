@@ -11,7 +11,7 @@ def status(run: Session, json: bool = False) -> None:
     """Show the layers of the image, what is in them, and what a push would send."""
     from cephtasks import status as look
 
-    report.status(look.read(run.settings, run.places), json)
+    report.status(look.read(run.settings, run.stock), json)
 
 
 @typed(*(key.name for key in KEYS), json="print one JSON document on stdout")

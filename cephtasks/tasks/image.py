@@ -1,11 +1,18 @@
 """Image: the tasks from a base image and a source tree to an image in a registry."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cephtasks import console, reference
 from cephtasks.tasks import report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
+
+if TYPE_CHECKING:
+    from cephtasks.oci import Image
+    from cephtasks.reference import Reference
+    from cephtasks.registry import Pushed
 
 _COMPILE = (
     "GIT_URL",
@@ -19,7 +26,16 @@ _COMPILE = (
     "BUILD_THREADS",
     "INSTALL_HEADERS",
 )
-_PACK = ("BASE_IMAGE", "IMAGE_NAME", "REGISTRY", "REPOSITORY", "TAG", "LAYER_COMPRESSION", "COMPONENTS")
+_PACK = (
+    "BASE_IMAGE",
+    "IMAGE_NAME",
+    "REGISTRY",
+    "REPOSITORY",
+    "TAG",
+    "LAYER_COMPRESSION",
+    "COMPONENTS",
+    "STRIP",
+)
 _TREE_HELP = "the install tree (default: SOURCE_DIR/build/install)"
 _ONTO_HELP = "an image in a registry whose layers are kept (default: the last of IMAGE_NAME)"
 _ENV_HELP = "KEY=VALUE for the builder; may be given again and again"
@@ -78,10 +94,13 @@ def pack(run: Session, tree: str = "", onto: str = "") -> None:
 )
 def compact(run: Session, tree: str = "", yes: bool = False) -> None:
     """Show what it costs to write the image's layers anew without garbage, and do so with --yes."""
-    from cephtasks import pack
+    from cephtasks import debug_image, pack
 
     folder = Path(tree) if tree else None
-    report.rewrite(pack.prepare(run.settings, run.places, folder or _installed(run), compact=True))
+    files = folder or _installed(run)
+    if run.settings.strip:
+        files = debug_image.split(run.settings, run.places, files).tree
+    report.rewrite(pack.prepare(run.settings, run.places, files, compact=True))
     if yes:
         _pack(run, folder, compact=True)
 
@@ -139,6 +158,7 @@ def tag(run: Session, reference: str = "", to: str = "") -> None:
     "REGISTRY",
     "REPOSITORY",
     "TAG",
+    "STRIP",
     "REGISTRY_CA",
     "REGISTRY_INSECURE",
     positional="reference",
@@ -149,18 +169,14 @@ def tag(run: Session, reference: str = "", to: str = "") -> None:
 )
 def push(run: Session, reference: str = "", to: str = "", json: bool = False) -> None:
     """Send the image to the registry, only what it lacks, and print the digest."""
-    from cephtasks import registry
     from cephtasks.reference import parse
+    from cephtasks.stripping import debug_name, debug_tag
 
-    target = parse(to or run.settings.target)
-    image = run.store.require_image(reference or run.settings.image_name)
-    mount_from = run.store.repositories_at(target.registry)
-    client = run.registry(target.registry)
-    with console.bars() as bars:
-        pushed = registry.push(client, target, image, run.store.open, bars.update, mount_from=mount_from)
-    if not run.dry:
-        run.store.put_origin((item.blob for item in image.layers), target.name)
-    report.pushed(pushed, json)
+    name, target = reference or run.settings.image_name, parse(to or run.settings.target)
+    debug = run.store.image(debug_name(name)) if run.settings.strip else None
+    if debug is not None:
+        report.sent(_push(run, debug, replace(target, tag=debug_tag(target.tag or ""), digest=None)))
+    report.pushed(_push(run, run.store.require_image(name), target), json)
 
 
 @typed("REGISTRY", "REGISTRY_CA", "REGISTRY_INSECURE")
@@ -181,11 +197,25 @@ def _compile(run: Session, extra_env: list[str]) -> None:
 
 
 def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = False) -> None:
-    from cephtasks import pack, source
+    from cephtasks import source
+    from cephtasks.debug_image import pack_apart
+    from cephtasks.pack import pack
 
-    compiled_from = None if folder else source.describe(run.settings.source_dir, run.settings.sha1_or_ref)
-    tree = folder or _installed(run)
-    report.packed(pack.pack(run.settings, run.places, tree, compiled_from, onto, compact))
+    chosen, tree = run.settings, folder or _installed(run)
+    compiled_from = None if folder else source.describe(chosen.source_dir, chosen.sha1_or_ref)
+    packed = (pack_apart if chosen.strip else pack)(chosen, run.places, tree, compiled_from, onto, compact)
+    report.packed(packed)
+
+
+def _push(run: Session, image: "Image", target: "Reference") -> "Pushed":
+    from cephtasks import registry
+
+    client, mount_from = run.registry(target.registry), run.store.repositories_at(target.registry)
+    with console.bars() as bars:
+        pushed = registry.push(client, target, image, run.store.open, bars.update, mount_from=mount_from)
+    if not run.dry:
+        run.store.put_origin((item.blob for item in image.layers), target.name)
+    return pushed
 
 
 def _installed(run: Session) -> Path:

@@ -9,11 +9,13 @@ from cephtasks import console
 
 if TYPE_CHECKING:
     from cephtasks.builder import Compiled
+    from cephtasks.difference import Difference
     from cephtasks.findings import Finding
     from cephtasks.pack import Packed, Prepared
     from cephtasks.registry import Pushed
     from cephtasks.settings import Settings
     from cephtasks.status import Status
+    from cephtasks.tree import Entry
 
 
 def findings(found: "Sequence[Finding]", as_json: bool) -> None:
@@ -39,18 +41,22 @@ def packed(made: "Packed") -> None:
     console.result(made.name)
 
 
-def pushed(sent: "Pushed", as_json: bool) -> None:
+def sent(done: "Pushed") -> None:
+    """What had to be sent, and where to."""
+    statuses = ("uploaded", "mounted", "present")
+    counts = {status: sum(layer.status == status for layer in done.layers) for status in statuses}
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    size = console.size(done.uploaded_bytes)
+    console.say(f"sent {size} to {done.reference} in {done.seconds:.1f} s; layers: {told}")
+
+
+def pushed(done: "Pushed", as_json: bool) -> None:
     """The name that the registry knows an image by, after what had to be sent."""
     if as_json:
-        console.result_json(sent.document())
+        console.result_json(done.document())
         return
-    counts = {
-        status: sum(layer.status == status for layer in sent.layers)
-        for status in ("uploaded", "mounted", "present")
-    }
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    console.say(f"sent {console.size(sent.uploaded_bytes)} in {sent.seconds:.1f} s; layers: {told}")
-    console.result(str(sent.reference.with_digest(sent.digest)))
+    sent(done)
+    console.result(str(done.by_digest))
 
 
 def status(found: "Status", as_json: bool) -> None:
@@ -78,6 +84,27 @@ def status(found: "Status", as_json: bool) -> None:
         console.result(f"push to {push.target}: not known, {push.unknown}")
     else:
         console.result(f"push to {push.target}: {_count(push.blobs, 'blob')}, {console.size(push.bytes)}")
+
+
+def difference(found: "Difference", as_json: bool) -> None:
+    """Files that changed from one image to another, and what a node fetches for that."""
+    if as_json:
+        console.result_json(found.document())
+        return
+    kinds = (("added", found.added), ("removed", found.removed), ("changed", found.changed))
+    rows = [
+        (kind, f"/{change.path}", _size(change.before), _size(change.after))
+        for kind, changes in kinds
+        for change in changes
+    ]
+    if rows:
+        console.table(("what", "path", "before", "after"), rows)
+    counts = ", ".join(f"{len(changes)} {kind}" for kind, changes in kinds)
+    console.result(f"{counts}; a node fetches {console.size(found.fetched_bytes)}")
+
+
+def _size(entry: "Entry | None") -> str:
+    return console.size(entry.size) if entry else ""
 
 
 def rewrite(prepared: "Prepared") -> None:

@@ -10,7 +10,7 @@ from cephtasks.settings import Settings
 
 if TYPE_CHECKING:  # loading these takes longer than `invoke --list` should
     from cephtasks.engine import Engine
-    from cephtasks.intake import Places
+    from cephtasks.intake import Places, Stock
     from cephtasks.registry import Client
     from cephtasks.store import Store
 
@@ -56,7 +56,14 @@ class Session:
         """Where images are: the engine, the store, and registries."""
         from cephtasks.intake import Places
 
-        return Places(self.engine, self.store, self.registry)
+        return Places(self.store, self.registry, self.engine)
+
+    @property
+    def stock(self) -> "Stock":
+        """Where images are read: the store, and registries."""
+        from cephtasks.intake import Stock
+
+        return Stock(self.store, self.registry)
 
     def _fetch(self, origin: str, digest: str, size: int, sink: IO[bytes]) -> None:
         """Get a blob from the registry and repository where it can be had."""

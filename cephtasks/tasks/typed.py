@@ -29,7 +29,7 @@ Check = Callable[[str], object]
 
 def typed(
     *keys: str,
-    positional: str = "",
+    positional: str | tuple[str, ...] = (),
     repeatable: Sequence[str] = (),
     checks: Mapping[str, Check] | None = None,
     **help_lines: str,
@@ -68,7 +68,7 @@ def typed(
         return SettingsTask(
             run,
             name=body.__name__.strip("_").replace("_", "-"),
-            positional=[positional] if positional else [],
+            positional=[positional] if isinstance(positional, str) else list(positional),
             iterable=list(repeatable),
             auto_shortflags=False,
             help={

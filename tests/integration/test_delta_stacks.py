@@ -210,3 +210,60 @@ def test_a_push_to_another_registry_brings_the_base_along(lab: Lab, tmp_path: Pa
     with registry(tmp_path / "second") as other:
         pushed = json.loads(lab.type("push --json --to", f"{other.host}/ceph/daemon:wip"))
     assert [layer["status"] for layer in pushed["layers"]] == ["uploaded", "uploaded"]
+
+
+def test_debug_information_goes_into_a_second_image(lab: Lab, tmp_path: Path) -> None:
+    """With STRIP nodes fetch none of it; an edit of another file sends none of it again."""
+    source, program = tmp_path / "osd.c", lab.tree / "usr/bin/ceph-osd"
+    source.write_text("int main(void) { return 0; }\n")
+    subprocess.run(["gcc", "-g3", "-static", "-Wl,--build-id", "-o", program, source], check=True)
+    whole = program.stat().st_size
+    environment = {"STRIP": "true"}
+    try:
+        first = lab.terminal.invoke("pack --tree", str(lab.tree), **environment)
+        assert first.returncode == 0, first.stderr
+        first = lab.terminal.invoke("push", **environment)
+        assert first.returncode == 0, first.stderr
+        assert f"{lab.registry.host}/ceph/daemon:wip-debug" in first.stderr
+        assert program.stat().st_size == whole
+
+        size = "stat -c %s /usr/bin/ceph-osd; /usr/bin/ceph-osd; find /usr/lib/debug -name '*.debug' | wc -l"
+        seen = _shell(f"{lab.name}:packed", size), _shell(f"{lab.name}:packed-debug", size)
+        assert int(seen[0].split()[0]) < whole
+        assert [text.split()[-1] for text in seen] == ["0", "1"]
+
+        lab.edit("usr/bin/ceph-mds")
+        lab.terminal.invoke("pack --tree", str(lab.tree), **environment)
+        again = lab.terminal.invoke("push", **environment)
+        told = next(line for line in again.stderr.splitlines() if "wip-debug" in line)
+        assert "1 uploaded" in told, told  # what was edited, which lies below; the debug information is there
+    finally:
+        subprocess.run(
+            ["docker", "image", "rm", "--force", f"{lab.name}:packed-debug"], capture_output=True, check=False
+        )
+
+
+def test_a_difference_names_files_and_what_a_node_fetches(lab: Lab) -> None:
+    """Without an engine, and without fetching a layer."""
+    lab.edit("usr/bin/rbd", 1_000)
+    lab.push()
+    lab.type("push --to", f"{lab.registry.host}/ceph/daemon:before")
+    lab.edit("usr/bin/ceph-osd")
+    (lab.tree / "usr/bin/rbd").unlink()
+    pushed = lab.push()
+    names = [f"{lab.registry.host}/ceph/daemon:{tag}" for tag in ("before", "wip")]
+    line = ("registry.diff", *names)
+    done = lab.terminal.invoke("", *line, "--json", DOCKER_HOST="unix:///nowhere/docker.sock")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [change["path"] for change in found["changed"]] == ["usr/bin/ceph-osd"]
+    assert [change["path"] for change in found["removed"]] == ["usr/bin/rbd"]
+    assert found["added"] == []
+    assert 50_000 < found["fetched_bytes"] < 60_000
+    assert pushed["layers"][-1]["digest"] in {blob["digest"] for blob in found["fetched"]}
+    assert "1 removed, 1 changed" in lab.terminal.invoke("", *line).stdout
+
+
+def _shell(image: str, script: str) -> str:
+    command = ["docker", "run", "--rm", "--network=none", image, "sh", "-c", script]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

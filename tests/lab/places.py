@@ -8,4 +8,4 @@ from cephtasks.store import Store
 
 def places(engine: Engine, store: Store) -> Places:
     """Where a test's images are."""
-    return Places(engine, store, Client)
+    return Places(store, Client, engine)

@@ -1,0 +1,45 @@
+"""Debug image: pack a tree without its debug information, and that apart, on top of it."""
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from cephtasks import console
+from cephtasks.intake import Places
+from cephtasks.pack import Packed, pack
+from cephtasks.settings import Settings
+from cephtasks.source import Source
+from cephtasks.stripping import Stripped, debug_name, debug_tag, strip
+
+
+def pack_apart(
+    settings: Settings,
+    places: Places,
+    folder: Path,
+    source: Source | None,
+    onto: str = "",
+    compact: bool = False,
+) -> Packed:
+    """Pack a tree stripped as IMAGE_NAME, and its debug information as an image on top; the former's.
+
+    Raises what `strip` and `pack` raise.
+    """
+    stripped = split(settings, places, folder)
+    packed = pack(settings, places, stripped.tree, source, onto, compact)
+    if stripped.debug is not None:
+        above = pack(beside(settings), places, stripped.debug, source, compact=compact)
+        console.say(f"debug information of {stripped.files} files is in {above.name}")
+    return packed
+
+
+def split(settings: Settings, places: Places, folder: Path) -> Stripped:
+    """The tree stripped, and its debug information, below STATE_DIR. Raises what `strip` raises."""
+    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    return strip(folder, places.engine, settings.builder_image, settings.state_dir / "stripped" / key)
+
+
+def beside(settings: Settings) -> Settings:
+    """The settings for the image with the debug information."""
+    name = settings.image_name
+    return replace(settings, base_image=name, image_name=debug_name(name), tag=debug_tag(settings.tag))
