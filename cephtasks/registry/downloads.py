@@ -23,7 +23,7 @@ from cephtasks.registry.transport import Client
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
 _PAST_THE_END = 416
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18  # bytes; as much may be lost at a cut
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-")
 
 
@@ -105,13 +105,9 @@ def _answer(client: Client, repository: str, digest: str, headers: dict[str, str
 
 def _next(client: Client, answer: requests.Response) -> str:
     location = answer.headers.get("Location", "")
-    try:
-        url = urljoin(answer.url, location)
-    except ValueError:
-        url = ""
-    if not location or not url:
+    if not location:
         raise troubles.not_a_registry(client.base, "it redirects to no address")
-    return url
+    return urljoin(answer.url, location)
 
 
 def _start(client: Client, answer: requests.Response, asked: int) -> int:

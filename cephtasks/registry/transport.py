@@ -4,7 +4,7 @@ import shlex
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -109,8 +109,8 @@ class Client:
 
         `target` is a path or a URL, `what` names in errors what is asked for, `ok` are the statuses hoped
         for, `body` is bytes or opens what is read, as often as need be, `body_name` is its name in echoes,
-        `timeout` is how many seconds to wait for a connection, and for an answer. With `stream` the body of
-        an answer below 300 is left to be read, and the answer to be closed.
+        `timeout` is how many seconds to wait for a connection, and for an answer. With `stream` the answer's
+        body is left to be read, and the answer to be closed.
         Raises RegistryUnauthorized, RegistryRefused, and what `base` raises.
         """
         url = self._absolute(target)
@@ -118,12 +118,15 @@ class Client:
         used = self._authorization(url, tuple(scopes))
         answer = self._once(method, url, used, headers, body, timeout, stream)
         if answer.status_code == 401 and is_same_origin(url, self.base):
+            answer.close()
             self._login.challenged(answer, tuple(scopes), used)
             again = self._authorization(url, tuple(scopes))
             answer = self._once(method, url, again, headers, body, timeout, stream)
             if answer.status_code == 401:
+                answer.close()
                 raise self._login.denied(what)
         if answer.status_code not in ok:
+            _read(answer)
             raise troubles.from_answer(self.host, what, answer)
         return answer
 
@@ -165,9 +168,10 @@ class Client:
         timeout: tuple[float, float] = _TIMEOUT,
         stream: bool = False,
     ) -> requests.Response:
+        trouble: CephtasksError
         try:
             with nullcontext(body) if body is None or isinstance(body, bytes) else body() as content:
-                answer = self._session.request(
+                return self._session.request(
                     method,
                     url,
                     data=content,
@@ -178,11 +182,10 @@ class Client:
                     stream=stream,
                     verify=str(self._ca) if self._ca else True,
                 )
-                if answer.status_code >= 300:
-                    _ = answer.content  # short, and read here, where failures become ours
-                return answer
         except troubles.FAILURES as error:
             trouble = troubles.from_exception(url, error)
+        except ValueError:  # of a redirect that the library looks at, though it does not go there
+            trouble = troubles.not_a_registry(url, "it gives an address that cannot be read")
         raise trouble  # without its cause, whose text may hold a signed URL
 
     def _fetch_token(
@@ -234,6 +237,17 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options, blocksize=_BLOCK)
+
+
+def _read(answer: requests.Response) -> None:
+    """Read all of an answer, where that was not done yet, so that it can be looked at without failure."""
+    try:
+        with closing(answer):
+            _ = answer.content
+        return
+    except troubles.FAILURES as error:
+        trouble = troubles.from_exception(answer.url, error)
+    raise trouble
 
 
 def _telling(failure: CephtasksError) -> int:

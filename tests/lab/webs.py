@@ -29,11 +29,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answers."""
+    """What a server answers; with `cut` it ends the connection after so many bytes of the body.
+
+    Without `length` it does not say how long the body is.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    cut: int | None = None
+    length: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,10 +150,13 @@ def _serving(respond: Callable[[Request, Callable[[], bytes]], Deed]) -> Iterato
             for name, value in answer.headers.items():
                 if name.lower() not in _HOP_BY_HOP:
                     self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
+            if answer.length:
+                self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(answer.body)
+                self.wfile.write(answer.body[: answer.cut])
+            if answer.cut is not None or not answer.length:
+                self.close_connection = True
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 — the library's name
             """Keep quiet."""
