@@ -210,3 +210,24 @@ def test_layers_above_a_base_are_put_on_it_again() -> None:
     made = oci.append(base(), [Appended(layer_of(C, B), "files", NOON)], NOON, {})
     again = oci.append(base(), oci.above(made, len(base().layers)), NOON, {})
     assert again == made
+
+
+@pytest.mark.parametrize(
+    ("docker", "other"),
+    [
+        ("application/vnd.docker.image.rootfs.diff.tar", oci.OCI_LAYER),
+        ("application/vnd.docker.image.rootfs.diff.tar.gzip", oci.OCI_LAYER_GZIP),
+        ("application/vnd.docker.image.rootfs.diff.tar.zstd", oci.OCI_LAYER_ZSTD),
+        ("application/x-of-somebody", "application/x-of-somebody"),
+    ],
+)
+def test_layers_of_docker_have_another_name_in_an_oci_manifest(docker: str, other: str) -> None:
+    """Digest, size and diff id stay; what neither knows keeps its name."""
+    made = oci.image(base().config, [Layer(Descriptor(docker, B, 10), A)])
+    assert made.layers == (Layer(Descriptor(other, B, 10), A),)
+
+
+@pytest.mark.parametrize("config", [None, {}, {"Labels": None}])
+def test_an_image_without_labels(config: Any) -> None:
+    """There are none, however the config says so."""
+    assert base(config=config).labels == {}

@@ -181,6 +181,18 @@ def test_a_base_that_is_not_here_is_mounted(target: Reference, store: Store, tmp
     assert _copied(target, tmp_path / "copy")["manifest.json"] == image.manifest
 
 
+def test_what_a_push_would_send_onto_a_base_that_is_elsewhere(
+    target: Reference, store: Store, tmp_path: Path
+) -> None:
+    """Only what is not to be mounted, where the caller knows from where."""
+    own, image, sources = _on_a_base_that_is_elsewhere(target, store, tmp_path)
+    with Client(target.registry) as client:
+        assert missing(client, target, image, sources) == (image.config_blob, image.layers[-1].blob)
+        assert len(missing(client, target, image)) == 5
+        push(client, target, image, own.open, mount_from=sources)
+        assert missing(client, target, image, sources) == missing(client, target, image) == ()
+
+
 def test_a_dry_run_needs_no_blob(
     target: Reference, store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

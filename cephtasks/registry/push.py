@@ -93,9 +93,14 @@ def push(
     return _pushed(reference, image, statuses, time.monotonic() - started)
 
 
-def missing(client: Client, reference: Reference, image: Image) -> tuple[Descriptor, ...]:
-    """The blobs that a push would send, config and layers; raises what the client raises."""
-    wanted = _blobs(image)
+def missing(
+    client: Client, reference: Reference, image: Image, mount_from: Mapping[str, str] | None = None
+) -> tuple[Descriptor, ...]:
+    """The blobs, config and layers, that a push with this `mount_from` would send.
+
+    A mount may fail, and the push then send what was to be mounted. Raises what the client raises.
+    """
+    wanted = tuple(blob for blob in _blobs(image) if blob.digest not in (mount_from or {}))
     _ = client.base  # one that does not answer at all is not asked again
     asked = [
         partial(persist, partial(blobs.is_present, client, reference.repository, blob)) for blob in wanted
