@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from cephtasks import console
 from cephtasks.errors import MmdebstrapMissing, RootfsFailed
 
 OnOutput = Callable[[bytes], None]
 
+_ROOM = 1_500_000_000  # bytes; the largest of ours, with a whole Ceph, takes two thirds of it
 _CHUNK = 1 << 20
 _TAIL_BYTES = 16384
 # Where apt finds what this machine adds to it while the packages are fetched.
@@ -80,6 +82,7 @@ def packed(recipe: Recipe, on_output: OnOutput) -> Iterator[Iterator[bytes]]:
     The chunks raise RootfsFailed, instead of ending, where mmdebstrap fails. Raises MmdebstrapMissing.
     """
     with tempfile.TemporaryDirectory(prefix="cephtasks-") as scratch:
+        _require_room(Path(scratch))
         ours, options = Path(scratch, "files.tar"), Path(scratch, "apt.conf")
         _pack(recipe.files, ours)
         options.write_text(_machine_options())
@@ -93,6 +96,14 @@ def packed(recipe: Recipe, on_output: OnOutput) -> Iterator[Iterator[bytes]]:
             finally:
                 _end(process)
                 listener.join()
+
+
+def _require_room(scratch: Path) -> None:
+    """A disk that fills up meanwhile would not fail: apt then waits for ever for its own helper."""
+    free = shutil.disk_usage(scratch).free
+    if free < _ROOM:
+        fact = f"{scratch.parent} has {console.size(free)} left; a file system takes {console.size(_ROOM)}"
+        raise RootfsFailed(fact, f"df -h {scratch.parent}, or TMPDIR=FOLDER on a larger disk")
 
 
 def _command(recipe: Recipe, ours: Path, options: Path) -> Sequence[str]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -94,13 +95,29 @@ def test_a_digest_tells_recipes_apart(tmp_path: Path) -> None:
 
 
 def test_mmdebstraps_reason_is_the_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk the chunks end with an error that says so, and nothing stays behind."""
+    """A package that nobody has ends the chunks with an error that names it; nothing stays behind."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    recipe = Recipe(("no-such-package",))
+    with rootfs.packed(recipe, lambda _: None) as chunks, pytest.raises(RootfsFailed) as raised:
+        b"".join(chunks)
+    assert list(tmp_path.iterdir()) == []
+    assert "mmdebstrap exited" in raised.value.fact
+
+
+def test_a_disk_without_room_is_told_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line says how much is left, the hint how to use another disk."""
     with small_disk(tmp_path):
         monkeypatch.setenv("TMPDIR", str(tmp_path))
-        with rootfs.packed(Recipe(()), lambda _: None) as chunks, pytest.raises(RootfsFailed) as raised:
-            b"".join(chunks)
+        monkeypatch.setattr(tempfile, "tempdir", None)  # which is to be looked up again
+        with (
+            pytest.raises(RootfsFailed, match=r"has 2\d\.\d MB left") as raised,
+            rootfs.packed(Recipe(()), print),
+        ):
+            pass
         assert list(tmp_path.iterdir()) == []
-    assert "No space left on device" in raised.value.fact
+    assert "TMPDIR=" in raised.value.hint
 
 
 def test_a_machine_without_mmdebstrap_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

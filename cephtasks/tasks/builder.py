@@ -7,7 +7,7 @@ from cephtasks.tasks.typed import typed
 
 @typed("BUILDER_IMAGE")
 def image(run: Session) -> None:
-    """Make BUILDER_IMAGE: Debian with compilers, cmake and `build-cmake`."""
+    """Make BUILDER_IMAGE, which has the compilers."""
     from cephtasks import builder_image
 
     console.result(

@@ -61,7 +61,7 @@ def fetch_base(run: Session) -> None:
     *_COMPILE, *_PACK, repeatable=["env"], checks={"onto": reference.parse}, env=_ENV_HELP, onto=_ONTO_HELP
 )
 def build(run: Session, env: list[str], onto: str = "") -> None:
-    """Compile the source, and pack what it installs: `compile` and `pack`."""
+    """Compile the source and pack it: `compile` and `pack`."""
     _compile(run, env)
     _pack(run, None, onto)
 
@@ -81,7 +81,7 @@ def compile(run: Session, env: list[str]) -> None:  # noqa: A001 — its name on
     onto=_ONTO_HELP,
 )
 def pack(run: Session, tree: str = "", onto: str = "") -> None:
-    """Put the install tree onto BASE_IMAGE, as the image IMAGE_NAME."""
+    """Put the install tree onto BASE_IMAGE, as IMAGE_NAME."""
     _pack(run, Path(tree) if tree else None, onto)
 
 
@@ -93,7 +93,7 @@ def pack(run: Session, tree: str = "", onto: str = "") -> None:
     yes="do it; without this only the cost is shown",
 )
 def compact(run: Session, tree: str = "", yes: bool = False) -> None:
-    """Show what it costs to write the image's layers anew without garbage, and do so with --yes."""
+    """Show what writing the layers anew costs, and do it with --yes."""
     from cephtasks import debug_image, pack
 
     folder = Path(tree) if tree else None
@@ -116,7 +116,7 @@ def compact(run: Session, tree: str = "", yes: bool = False) -> None:
     json=_JSON_HELP,
 )
 def check(run: Session, tool: list[str], reference: str = "", json: bool = False) -> None:
-    """Start every tool of the image, and tell which do not start and why."""
+    """Start every tool of the image, and tell which fail and why."""
     from cephtasks import checks
 
     findings = checks.check(
@@ -128,7 +128,7 @@ def check(run: Session, tool: list[str], reference: str = "", json: bool = False
 
 @typed("SOURCE_DIR", "IMAGE_NAME", "CHECK_TOOLS", "FIX_LIBS", "LAYER_COMPRESSION")
 def fix(run: Session) -> None:
-    """Add the libraries that the image's tools lack, in one layer; nothing where nothing is wrong."""
+    """Add the libraries that the image's tools lack, in one layer."""
     from cephtasks import repair
 
     console.result(repair.fix(run.settings, run.places).name)
@@ -168,7 +168,7 @@ def tag(run: Session, reference: str = "", to: str = "") -> None:
     json=_JSON_HELP,
 )
 def push(run: Session, reference: str = "", to: str = "", json: bool = False) -> None:
-    """Send the image to the registry, only what it lacks, and print the digest."""
+    """Send to the registry what it lacks of the image."""
     from cephtasks.reference import parse
     from cephtasks.stripping import debug_name, debug_tag
 

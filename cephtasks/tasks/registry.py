@@ -8,7 +8,7 @@ from cephtasks.tasks.typed import typed
 
 @typed("REGISTRY", "STATE_DIR")
 def up(run: Session) -> None:
-    """Start a registry on this machine, at REGISTRY, with its data in STATE_DIR."""
+    """Start a registry on this machine, at REGISTRY."""
     from cephtasks import local_registry
 
     console.result(local_registry.up(run.settings, lambda: run.engine, run.dry).host)
@@ -16,7 +16,7 @@ def up(run: Session) -> None:
 
 @typed("REGISTRY", "STATE_DIR")
 def down(run: Session) -> None:
-    """Stop the registry that `registry.up` started; its data stays."""
+    """Stop the registry that `registry.up` started."""
     from cephtasks import local_registry
 
     local_registry.down(run.settings, lambda: run.engine, run.dry)
@@ -33,7 +33,7 @@ def down(run: Session) -> None:
     json="print one JSON document on stdout",
 )
 def diff(run: Session, a: str, b: str, json: bool = False) -> None:
-    """Show which files changed from image A to image B, and what a node with A fetches for B."""
+    """Show what changed from image A to B, and what a node fetches."""
     from cephtasks import intake
     from cephtasks.difference import compare
 
