@@ -111,7 +111,8 @@ def read(settings: Settings, stock: Stock) -> Status:
 def _outlook(settings: Settings, stock: Stock, image: oci.Image) -> Outlook:
     target = parse(settings.target)
     try:
-        missing = registry.missing(stock.connect(target.registry), target, image)
+        mounts = stock.store.repositories_at(target.registry)
+        missing = registry.missing(stock.connect(target.registry), target, image, mounts)
     except CephtasksError as error:
         return Outlook(str(target), unknown=error.fact)
     return Outlook(str(target), len(missing), sum(blob.size for blob in missing))

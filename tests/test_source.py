@@ -473,7 +473,6 @@ def owned_by_another() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can work in another user's folder")
 def test_root_leaves_no_root_owned_files(owned_by_another: Path) -> None:
     """Under sudo, clone and switch write as the folder's owner."""
     upstream = repository(owned_by_another / "upstream")
