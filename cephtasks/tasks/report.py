@@ -101,9 +101,7 @@ def difference(found: "Difference", as_json: bool) -> None:
         console.table(("what", "path", "before", "after"), rows)
     if found.unread:
         unread = _count(len(found.unread), "layer")
-        console.say(
-            f"of {unread} it is not known what they hold; a file that replaces one of theirs counts as added"
-        )
+        console.say(f"{unread} not read: a file that replaces one of theirs counts as added")
     counts = ", ".join(f"{len(changes)} {kind}" for kind, changes in kinds)
     console.result(f"{counts}; a node fetches {console.size(found.fetched_bytes)}")
 
