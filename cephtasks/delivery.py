@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from cephtasks import archive, oci
 from cephtasks.engine import Engine
 from cephtasks.errors import EngineRefused
+from cephtasks.reference import parse
 from cephtasks.store import Store
 
 
@@ -22,13 +23,14 @@ def deliver(store: Store, engine: Engine, image: oci.Image, name: str, near: Seq
         return
     neighbours = [found for other in (name, *near) if (found := engine.image(other)) is not None]
     present = max((_shared(image.diff_ids, other.diff_ids) for other in neighbours), key=len, default=())
+    named = parse(name).familiar
     try:
-        engine.load(archive.loadable(image, name, present, store.open))
+        engine.load(archive.loadable(image, named, present, store.open))
     except EngineRefused:
         if not present:
             raise
         # Engines that keep images in containerd do not look layers up before they read them.
-        engine.load(archive.loadable(image, name, (), store.open))
+        engine.load(archive.loadable(image, named, (), store.open))
 
 
 def tag(store: Store, engine: Engine, name: str, target: str) -> None:

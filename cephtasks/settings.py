@@ -320,7 +320,7 @@ def _derived(read: Mapping[str, Any]) -> dict[str, str]:
     source = read["sha1_or_ref"] or read["source_dir"].resolve().name
     repository = reference.legal_repository(f"ceph-heads/{source}")
     return {
-        "image_name": read["image_name"] or reference.parse(repository).familiar,
+        "image_name": read["image_name"] or repository,
         "tag": read["tag"] or reference.legal_tag(source.rpartition("/")[2]),
     }
 

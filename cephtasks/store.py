@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 from cephtasks import console, layer, layer_index, tree
 from cephtasks.errors import BlobDamaged, ImageNotPacked, StoreFailed
 from cephtasks.layer_index import LayerIndex
-from cephtasks.oci import REF_NAME, Descriptor, Image, Layer, digest_of, encode
+from cephtasks.oci import REF_NAME, Descriptor, Image, Layer, digest_of, encode, is_digest
+from cephtasks.reference import parse
 
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _SOON = 0.5  # seconds after which somebody who waits is told why
@@ -117,8 +118,9 @@ class Store:
         """Keep an image, whose layers are here or can be had, under a name; its former image loses it."""
         with self.writing():
             config, manifest = self.put(image.config), self.put(image.manifest)
-            named = Descriptor(image.media_type, manifest, len(image.manifest), {REF_NAME: name})
-            others = [item for item in self._read_index() if item.annotations.get(REF_NAME) != name]
+            key = _full(name)
+            named = Descriptor(image.media_type, manifest, len(image.manifest), {REF_NAME: key})
+            others = [item for item in self._read_index() if item.annotations.get(REF_NAME) != key]
             missing = [layer.blob.digest for layer in image.layers if not self.can_have(layer.blob)]
             if missing or config != image.config_blob.digest:
                 lacking = (missing or [image.config_blob.digest])[0]
@@ -128,7 +130,7 @@ class Store:
     def image(self, name: str) -> Image | None:
         """The image of that name, or None; raises BlobDamaged where its blobs are gone or broken."""
         for item in self._read_index():
-            if item.annotations.get(REF_NAME) == name:
+            if item.annotations.get(REF_NAME) == _full(name):
                 manifest = self._read(item.digest)
                 config = Descriptor.read(json.loads(manifest)["config"])
                 return Image(manifest, self._read(config.digest))
@@ -311,6 +313,11 @@ def _is_ours(error: OSError, folder: Path) -> bool:
     if error.filename is None:
         return error.errno in _UNWRITABLE
     return Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
+
+
+def _full(name: str) -> str:
+    """A name with its tag, which may be left out where it is `latest`; an image id as it is."""
+    return name if is_digest(name) or not name else parse(name).familiar
 
 
 def _quoted(path: Path) -> str:

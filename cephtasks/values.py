@@ -81,11 +81,13 @@ def threads_for(cores: int, memory: int) -> int:
 
 
 def image(value: str) -> str:
-    """The name of an image, in the short form that Docker shows."""
+    """The name of an image, in the short form that Docker shows; a tag that is not written stays so."""
     try:
-        return reference.parse(value.strip()).familiar
+        name = reference.parse(value.strip()).familiar
     except ReferenceInvalid as error:
         raise ValueError(error.fact) from error
+    default = f":{reference.DEFAULT_TAG}"
+    return name if value.strip().endswith(default) else name.removesuffix(default)
 
 
 def new_image(value: str) -> str:

@@ -135,7 +135,7 @@ def test_the_builder_gets_the_environment_of_old(
         "CONFIGURE_FLAGS": "-DWITH_TESTS=OFF '-DNAME=two words'",
         "BUILD_THREADS": "3",
         "INSTALL_HEADERS": "true",
-        "IMAGE_NAME": "ceph-heads/remotes/origin/wip:latest",
+        "IMAGE_NAME": "ceph-heads/remotes/origin/wip",
         "GENERATE_DOCKER_IMAGE": "false",
         "HOME": "/tmp",
         "PWD": "/ceph",

@@ -540,3 +540,12 @@ def test_a_fetch_that_fails_leaves_nothing_half(place: Path) -> None:
         store.open(digest)
     assert list((place / "ingest").iterdir()) == []
     assert not store.path(digest).exists()
+
+
+def test_a_tag_that_is_left_out_is_latest(store: Store) -> None:
+    """As Docker has it; one image has one name."""
+    image = put(store, "x", tar(file("a")))
+    assert store.image("x:latest") == store.image("docker.io/library/x") == image
+    assert store.image(image.id) is None
+    store.put_image(image, image.id)
+    assert store.image(image.id) == image
