@@ -40,7 +40,9 @@ def start(command: Sequence[str], log: Path) -> Process:
 def is_running(process: Process) -> bool:
     """Whether this very program still runs."""
     state = _state(process.pid)
-    return state is not None and state[0] not in _ENDED and state[1] == process.started
+    if state is None or state[1] != process.started:
+        return False
+    return state[0] not in _ENDED or _has_more_threads(process.pid)
 
 
 def end(process: Process) -> None:
@@ -62,6 +64,14 @@ def _wait(process: Process) -> None:
     deadline = time.monotonic() + _PATIENCE
     while is_running(process) and time.monotonic() < deadline:
         time.sleep(_POLL)
+
+
+def _has_more_threads(pid: int) -> bool:
+    """Whether threads are left beside the first one: they keep ports and files open after it has ended."""
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    except OSError:
+        return False
 
 
 def _state(pid: int) -> tuple[str, int] | None:
