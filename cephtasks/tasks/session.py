@@ -1,11 +1,13 @@
 """Session: what one typed task works with, opened when it is first used and closed with the task."""
 
+import shlex
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from cephtasks import console
+from cephtasks.errors import BlobDamaged, RegistryRefused
 from cephtasks.settings import Settings
 
 if TYPE_CHECKING:  # loading these takes longer than `invoke --list` should
@@ -72,7 +74,12 @@ class Session:
 
         host, _, repository = origin.partition("/")
         console.say(f"fetching {console.size(size)} from {origin}")
-        registry.download(self.registry(host), repository, Descriptor("", digest, size), sink)
+        try:
+            registry.download(self.registry(host), repository, Descriptor("", digest, size), sink)
+        except RegistryRefused as error:
+            images = self.settings.state_dir / "images"
+            again = f"rm -r {shlex.quote(str(images))}; invoke fetch-base pack"
+            raise BlobDamaged(f"{origin} no longer has what it had: {error.fact}", again) from error
 
     def registry(self, host: str = "") -> "Client":
         """A registry, REGISTRY unless another host is named; raises RegistryCaInvalid."""

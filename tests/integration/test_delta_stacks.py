@@ -212,6 +212,23 @@ def test_a_push_to_another_registry_brings_the_base_along(lab: Lab, tmp_path: Pa
     assert [layer["status"] for layer in pushed["layers"]] == ["uploaded", "uploaded"]
 
 
+def test_a_registry_that_lost_the_base_is_told_with_the_way_out(lab: Lab) -> None:
+    """What is typed next takes the base from the engine, and the push goes through."""
+    lab.push()
+    for lost in (lab.registry.folder / "data/docker/registry/v2").iterdir():
+        subprocess.run(["rm", "-r", str(lost)], check=True)
+    lab.edit("usr/bin/ceph-osd")
+    lab.type("pack --tree", str(lab.tree))
+    failed = lab.terminal.invoke("push")
+    assert failed.returncode == 1
+    assert f"{lab.registry.host}/ceph/daemon no longer has what it had" in failed.stderr
+    hint = failed.stderr.rpartition("hint: ")[2].strip()
+    assert hint == "rm -r state/images; invoke fetch-base pack"
+    subprocess.run(hint.partition(";")[0].split(), cwd=lab.terminal.folder, check=True)
+    lab.type("fetch-base")
+    assert {layer["status"] for layer in lab.push()["layers"]} == {"uploaded"}
+
+
 def test_debug_information_goes_into_a_second_image(lab: Lab, tmp_path: Path) -> None:
     """With STRIP nodes fetch none of it; an edit of another file sends none of it again."""
     source, program = tmp_path / "osd.c", lab.tree / "usr/bin/ceph-osd"
