@@ -5,12 +5,13 @@ import io
 from collections.abc import Mapping, Sequence
 
 from cephtasks import layer, oci
+from cephtasks.reference import legal_repository
 from cephtasks.store import Store
 from cephtasks.tree import Entry, Kind
 
 
 def packed(store: Store, name: str, layers: Sequence[Mapping[str, bytes]]) -> oci.Image:
-    """An image whose layers hold these files (path: content), bottom first, kept under a name."""
+    """An image whose layers hold these files (path: content), bottom first; a label tells its name."""
     made = [_layer(store, files) for files in layers]
     config = oci.encode(
         {
@@ -21,7 +22,7 @@ def packed(store: Store, name: str, layers: Sequence[Mapping[str, bytes]]) -> oc
         }
     )
     image = oci.image(config, made)
-    store.put_image(image, name)
+    store.put_image(image, legal_repository(name))
     return image
 
 
