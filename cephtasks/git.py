@@ -18,6 +18,7 @@ OnOutput = Callable[[bytes], None]
 # A hook or alias that called us sets these; they would lead git away from the folder it is given.
 _FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 _CHUNK = 65536
+_PATIENCE = 10.0  # seconds that git gets to clear up
 
 
 def progress() -> tuple[str, ...]:
@@ -93,9 +94,10 @@ class Git:
                     said += chunk
                     self.on_output(chunk)
             except BaseException:
-                if not whole:
-                    process.terminate()
-                process.communicate()
+                if whole:
+                    process.communicate()
+                else:
+                    _end(process)
                 raise
         return Ended(process.returncode, os.fsdecode(bytes(said)))
 
@@ -115,6 +117,16 @@ class Git:
     def _as_owner(self) -> dict[str, Any]:
         owner = self._owner()
         return {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End git itself. Its output is not read to the end: an ssh that it left behind may hold that open."""
+    process.terminate()
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _home(user: int) -> str:
