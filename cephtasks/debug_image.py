@@ -1,13 +1,11 @@
 """Debug image: pack a tree without its debug information, and that apart, on top of it."""
 
-import hashlib
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from cephtasks import console
 from cephtasks.intake import Places
-from cephtasks.pack import Packed, pack
+from cephtasks.pack import Packed, pack, tree_key
 from cephtasks.settings import Settings
 from cephtasks.source import Source
 from cephtasks.stripping import Stripped, debug_name, debug_tag, strip
@@ -35,8 +33,8 @@ def pack_apart(
 
 def split(settings: Settings, places: Places, folder: Path) -> Stripped:
     """The tree stripped, and its debug information, below STATE_DIR. Raises what `strip` raises."""
-    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    return strip(folder, places.engine, settings.builder_image, settings.state_dir / "stripped" / key)
+    cache = settings.state_dir / "stripped" / tree_key(folder)
+    return strip(folder, places.engine, settings.builder_image, cache)
 
 
 def beside(settings: Settings) -> Settings:

@@ -135,10 +135,14 @@ def _with_repairs(material: Material, repaired: Repairs, source_dir: Path) -> Ma
     )
 
 
+def tree_key(folder: Path) -> str:
+    """What a tree's own files below STATE_DIR are called: one name for each folder."""
+    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+
+
 def _cache(settings: Settings, folder: Path) -> Path:
     """Where the hashes of a tree's files are remembered."""
-    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    return settings.state_dir / "trees" / f"{key}.json"
+    return settings.state_dir / "trees" / f"{tree_key(folder)}.json"
 
 
 def _created(image: oci.Image) -> str:
