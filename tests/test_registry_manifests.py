@@ -86,5 +86,5 @@ def test_a_manifest_that_is_refused(pushed: tuple[Reference, Image]) -> None:
     reference, image = pushed
     wrong = reference.with_digest(f"sha256:{'0' * 64}")
     with Client(reference.registry) as client, pytest.raises(RegistryRefused) as caught:
-        manifests.put(client, wrong, image)
+        manifests.put(client, wrong, image.manifest, image.media_type)
     assert caught.value.fact.startswith(f"{reference.registry} refuses {wrong}: DIGEST_INVALID: ")

@@ -35,7 +35,7 @@ def ranges(client: Client, repository: str, digest: str) -> Callable[[int, int],
 
     def read_range(offset: int, length: int) -> bytes:
         taken = bytearray()
-        with _opened(client, repository, digest, offset, length) as chunks:
+        with opened(client, repository, digest, offset, length) as chunks:
             for chunk in chunks:
                 taken += chunk
                 if len(taken) >= length:
@@ -58,7 +58,7 @@ def download(
     def go_on() -> None:
         nonlocal done
         start = done
-        with _opened(client, repository, blob.digest, done) as chunks:
+        with opened(client, repository, blob.digest, done) as chunks:
             for chunk in chunks:
                 digest.update(chunk)
                 sink.write(chunk)
@@ -76,10 +76,13 @@ def download(
 
 
 @contextmanager
-def _opened(
+def opened(
     client: Client, repository: str, digest: str, offset: int, length: int | None = None
 ) -> Iterator[Iterator[bytes]]:
-    """The bytes of a blob from an offset on, at least as many as are asked for where it has them."""
+    """The bytes of a blob from an offset on, at least as many as are asked for where it has them.
+
+    Raises NotARegistry, and what the client raises, also while the bytes are read.
+    """
     # What is compressed on the way would be other bytes, and no range of a blob can be.
     headers = {"Accept-Encoding": "identity"}
     if offset or length is not None:

@@ -3,7 +3,7 @@
 Spec: https://github.com/opencontainers/distribution-spec/blob/main/spec.md, Pushing Manifests.
 """
 
-from cephtasks.oci import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Image, digest_of
+from cephtasks.oci import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, digest_of
 from cephtasks.reference import Reference
 from cephtasks.registry import troubles
 from cephtasks.registry.blobs import push_scopes
@@ -23,16 +23,16 @@ def digest_at(client: Client, reference: Reference) -> str | None:
     return answer.headers.get("Docker-Content-Digest") or _digest_of_body(client, reference)
 
 
-def put(client: Client, reference: Reference, image: Image) -> frozenset[str]:
-    """Name an image, whose blobs are there; nothing, or the digests that the registry lacks after all."""
+def put(client: Client, reference: Reference, manifest: bytes, media_type: str) -> frozenset[str]:
+    """Name what a manifest or index tells of, which is there; nothing, or the digests that are lacking."""
     answer = client.send(
         "PUT",
         target(reference),
         str(reference),
         push_scopes(reference.repository),
         ok=(200, 201, 202, 400, 404),
-        headers={"Content-Type": image.media_type},
-        body=image.manifest,
+        headers={"Content-Type": media_type},
+        body=manifest,
         body_name="manifest.json",
     )
     lacking = troubles.blobs_unknown(answer)
@@ -41,10 +41,9 @@ def put(client: Client, reference: Reference, image: Image) -> frozenset[str]:
     return lacking
 
 
-def show(client: Client, reference: Reference, image: Image) -> None:
-    """Show the request that would name an image."""
-    headers = {"Content-Type": image.media_type}
-    client.show("PUT", target(reference), headers, body_name="manifest.json")
+def show(client: Client, reference: Reference, media_type: str) -> None:
+    """Show the request that would put a manifest."""
+    client.show("PUT", target(reference), {"Content-Type": media_type}, body_name="manifest.json")
 
 
 def target(reference: Reference) -> str:

@@ -130,7 +130,7 @@ def _send(
 
 def _name(client: Client, reference: Reference, image: Image, uploads: Sequence[Upload]) -> dict[str, str]:
     """Put the manifest, once more after sending what a registry had called present and lacks."""
-    put = partial(manifests.put, client, reference, image)
+    put = partial(manifests.put, client, reference, image.manifest, image.media_type)
     lacking = persist(put)
     again = [replace(upload, source="") for upload in uploads if upload.blob.digest in lacking]
     if again:
@@ -170,7 +170,7 @@ def _show(client: Client, reference: Reference, image: Image, uploads: Sequence[
             blobs.show(client, upload)
             statuses[upload.blob.digest] = MOUNTED if upload.source else UPLOADED
     if manifests.digest_at(client, reference) != image.digest:
-        manifests.show(client, reference, image)
+        manifests.show(client, reference, image.media_type)
     return statuses
 
 
