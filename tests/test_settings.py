@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cephtasks import settings, values
 from cephtasks.errors import EnvFileNotFound, EnvFileUnreadable, SettingsInvalid
-from cephtasks.settings import KEYS, Settings
+from cephtasks.keys import KEYS
+from cephtasks.settings import Settings
 from lab.users import as_nobody, public_folder
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks import settings
+from cephtasks.keys import KEYS
 from cephtasks.tasks.positional import is_given
 from lab.terminal import ROOT, Terminal
 
@@ -52,7 +52,7 @@ def test_settings_come_from_flag_environment_file_and_default(terminal: Terminal
     """A flag beats the environment, which beats `.env`, which beats the default; the origin is shown."""
     done = terminal.invoke("settings --tag by-flag --json", TAG="by-environment", REPOSITORY="by/environment")
     shown = json.loads(done.stdout)
-    assert list(shown) == [key.name for key in settings.KEYS]
+    assert list(shown) == [key.name for key in KEYS]
     assert shown["TAG"] == {"value": "by-flag", "from": "flag"}
     assert shown["REPOSITORY"] == {"value": "by/environment", "from": "environment"}
     assert shown["REGISTRY"] == {"value": "localhost:1", "from": ".env"}

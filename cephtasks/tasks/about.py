@@ -1,6 +1,6 @@
 """About: the tasks that tell how things stand and change nothing."""
 
-from cephtasks.settings import KEYS
+from cephtasks.keys import KEYS
 from cephtasks.tasks import report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed

@@ -18,6 +18,7 @@ from invoke.tasks import Task
 
 from cephtasks import console, settings
 from cephtasks.errors import CephtasksError, Interrupted
+from cephtasks.keys import KEYS, Key
 from cephtasks.tasks.positional import is_given
 from cephtasks.tasks.session import Session
 
@@ -39,7 +40,7 @@ def typed(
     Each settings key that the task reads becomes a flag of it, as `--source-dir` for SOURCE_DIR.
     `checks` read arguments that are not settings, and raise UsageError; `help_lines` describe them.
     """
-    flags = {key.attribute: key for key in settings.KEYS if key.name in keys}
+    flags = {key.attribute: key for key in KEYS if key.name in keys}
     assert len(flags) == len(keys), keys  # noqa: S101 — a misspelt key is a fault of ours
 
     def decorate(body: Body) -> SettingsTask:
@@ -141,7 +142,7 @@ class _Checked(Argument):
         super().set_value(value, cast)
 
 
-def _setting_check(key: settings.Key) -> Check:
+def _setting_check(key: Key) -> Check:
     return functools.partial(settings.check_flag, key)
 
 
@@ -149,7 +150,7 @@ def _parameter(name: str, default: object) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
 
 
-def _flag_default(key: settings.Key) -> object:
+def _flag_default(key: Key) -> object:
     return False if key.is_switch else None
 
 

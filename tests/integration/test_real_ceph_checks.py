@@ -17,10 +17,11 @@ from cephtasks.elf import Symbol
 from cephtasks.engine import Engine, RunSpec
 from cephtasks.errors import NothingMends
 from cephtasks.findings import Problem
+from cephtasks.keys import CEPH_TOOLS
 from cephtasks.libraries import loader_of
 from cephtasks.loader import Loader
 from cephtasks.repairs import Repairs
-from cephtasks.settings import CEPH_TOOLS, Settings
+from cephtasks.settings import Settings
 from cephtasks.store import Store
 from cephtasks.tree import Entry, Kind
 from lab import ceph

@@ -1,0 +1,126 @@
+"""Keys: list the settings of a `.env`, each with its default and how it is read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cephtasks import components, values
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting: its name in `.env`, its default as written there, how it is read, what it is for."""
+
+    name: str
+    default: str
+    read: Callable[[str], Any]
+    comment: str
+    shown_default: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """The name of the field of `Settings`."""
+        return self.name.lower()
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the setting is true or false."""
+        return self.read is values.boolean
+
+
+CEPH_TOOLS = "ceph ceph-fuse rados rbd ceph-mon ceph-osd ceph-mds ceph-mgr radosgw"
+
+KEYS: tuple[Key, ...] = (
+    Key("GIT_URL", "https://github.com/ceph/ceph.git", values.text, "where compile clones the source from"),
+    Key(
+        "SHA1_OR_REF",
+        "remotes/origin/master",
+        values.optional,
+        "commit, tag or branch to build; empty: the source as it is",
+    ),
+    Key("SOURCE_DIR", "ceph", values.path, "the source tree on this host; mounted at /ceph in the builder"),
+    Key(
+        "BASE_IMAGE",
+        "ceph/daemon:tag-build-master-jewel-ubuntu-14.04",
+        values.image,
+        "the image that the compiled files go onto",
+    ),
+    Key(
+        "BASE_ALIAS", "ceph/daemon:latest", values.new_image, "the local name that fetch-base gives the base"
+    ),
+    Key("BUILDER_IMAGE", "cephbuilder/ceph:latest", values.image, "the image with the compilers"),
+    Key("BUILD_COMMAND", "build-cmake", values.text, "what compile runs in the builder"),
+    Key(
+        "RECONFIGURE",
+        "auto",
+        values.choice("auto", "true", "false"),
+        "run cmake's configure step; auto: when it never ran or its flags changed",
+    ),
+    Key("CLEAN", "false", values.boolean, "remove the build folder before compiling"),
+    Key("CONFIGURE_FLAGS", "-DWITH_TESTS=OFF", values.optional, "flags for the configure step"),
+    Key(
+        "BUILD_THREADS",
+        "",
+        values.threads,
+        "compile jobs at once, one for every 3 GiB of memory",
+        shown_default="as many as cores and memory allow",
+    ),
+    Key("INSTALL_HEADERS", "false", values.boolean, "install the header files too"),
+    Key(
+        "IMAGE_NAME",
+        "",
+        values.optional_new_image,
+        "the name of the image that pack makes",
+        shown_default="ceph-heads/<SHA1_OR_REF>",
+    ),
+    Key("REGISTRY", "localhost:5000", values.registry, "the registry that push sends to, host[:port]"),
+    Key("REPOSITORY", "ceph/daemon", values.repository, "the repository in the registry"),
+    Key(
+        "TAG",
+        "",
+        values.optional_tag,
+        "the tag in the registry",
+        shown_default="the last part of SHA1_OR_REF",
+    ),
+    Key(
+        "CHECK_TOOLS",
+        CEPH_TOOLS,
+        values.command_lines,
+        "tools that check starts, those that the image has; one with arguments stands in quotes",
+    ),
+    Key(
+        "FIX_LIBS",
+        "",
+        values.words,
+        "file name globs of the libraries that fix adds",
+        shown_default="found by soname and symbol",
+    ),
+    Key("STATE_DIR", ".cephtasks", values.path, "images, logs and the demo's registry live here"),
+    Key(
+        "LAYER_COMPRESSION",
+        "gzip",
+        values.choice("gzip", "zstd"),
+        "how layers are compressed; zstd needs engines of version 23 or later",
+    ),
+    Key(
+        "STRIP",
+        "false",
+        values.boolean,
+        "keep debug information out of the image, in a second one named TAG-debug",
+    ),
+    Key(
+        "COMPONENTS",
+        "",
+        components.parse,
+        "parts of the tree that get layers of their own, as NAME=GLOB,GLOB",
+        shown_default="those of Ceph",
+    ),
+    Key("REGISTRY_CA", "", values.optional_path, "file with the CA certificates of the registry"),
+    Key(
+        "REGISTRY_INSECURE",
+        "",
+        values.registries,
+        "registries that may be reached by plain HTTP",
+        shown_default="loopback only",
+    ),
+)
