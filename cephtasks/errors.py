@@ -15,6 +15,7 @@
          │   ├─ DockerConfigInvalid
          │   ├─ DockerHostInvalid
          │   ├─ RegistryCaInvalid
+         │   ├─ RegistryCertsInvalid
          │   └─ RegistryNotLocal
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
          ├─ EngineUnreachable
@@ -142,6 +143,10 @@ class DockerHostInvalid(UsageError):
 
 class RegistryCaInvalid(UsageError):
     """REGISTRY_CA names no file with CA certificates."""
+
+
+class RegistryCertsInvalid(UsageError):
+    """Docker's certs.d has no certificates, or not the key of one, where they should be."""
 
 
 class RegistryNotLocal(UsageError):

@@ -21,31 +21,33 @@ def test_not_loopback(host: str) -> None:
 
 def test_only_https_unless_told_otherwise() -> None:
     """A registry out there is never spoken to in the clear by itself."""
-    assert base_urls("reg.example:5000", (), own_ca=False) == ("https://reg.example:5000",)
+    assert base_urls("reg.example:5000", (), own_certificates=False) == ("https://reg.example:5000",)
 
 
 @pytest.mark.parametrize("insecure", ["reg.example:5000", "reg.example"])
 def test_https_first_where_plain_http_is_allowed(insecure: str) -> None:
     """REGISTRY_INSECURE names a host with or without its port."""
     urls = ("https://reg.example:5000", "http://reg.example:5000")
-    assert base_urls("reg.example:5000", (insecure,), own_ca=False) == urls
+    assert base_urls("reg.example:5000", (insecure,), own_certificates=False) == urls
 
 
 def test_another_port_is_another_host() -> None:
     """Naming host:port allows plain HTTP for that port alone."""
-    assert base_urls("reg.example:5001", ("reg.example:5000",), own_ca=False) == ("https://reg.example:5001",)
+    assert base_urls("reg.example:5001", ("reg.example:5000",), own_certificates=False) == (
+        "https://reg.example:5001",
+    )
 
 
 def test_plain_http_first_on_loopback() -> None:
     """Unless there is a CA of one's own, which says that TLS is meant."""
     plain, secure = "http://localhost:5000", "https://localhost:5000"
-    assert base_urls("localhost:5000", (), own_ca=False) == (plain, secure)
-    assert base_urls("localhost:5000", (), own_ca=True) == (secure, plain)
+    assert base_urls("localhost:5000", (), own_certificates=False) == (plain, secure)
+    assert base_urls("localhost:5000", (), own_certificates=True) == (secure, plain)
 
 
 def test_docker_hub_is_reached_at_its_registry() -> None:
     """The name in references is not the name of its host."""
-    assert base_urls("docker.io", (), own_ca=False) == ("https://registry-1.docker.io",)
+    assert base_urls("docker.io", (), own_certificates=False) == ("https://registry-1.docker.io",)
 
 
 @pytest.mark.parametrize(

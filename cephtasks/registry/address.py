@@ -23,17 +23,21 @@ def allows_plain(host: str, insecure: Sequence[str]) -> bool:
     return is_loopback(host) or host in insecure or _without_port(host) in insecure
 
 
-def base_urls(host: str, insecure: Sequence[str], own_ca: bool) -> tuple[str, ...]:
+def api_host(host: str) -> str:
+    """Where the API of a registry is: Docker Hub has it elsewhere than its name says."""
+    return _HUB_HOST if host == DOCKER_HUB else host
+
+
+def base_urls(host: str, insecure: Sequence[str], own_certificates: bool) -> tuple[str, ...]:
     """The URLs to try, in order: HTTPS first, and then plain HTTP where that is allowed.
 
-    On loopback without a CA of one's own plain HTTP comes first: nobody listens in between, and
+    On loopback without certificates of its own plain HTTP comes first: nobody listens in between, and
     small HTTP servers wait for ever for the end of the line that a TLS greeting never sends.
     """
-    name = _HUB_HOST if host == DOCKER_HUB else host
-    secure, plain = f"https://{name}", f"http://{name}"
+    secure, plain = f"https://{api_host(host)}", f"http://{api_host(host)}"
     if not allows_plain(host, insecure):
         return (secure,)
-    return (plain, secure) if is_loopback(host) and not own_ca else (secure, plain)
+    return (plain, secure) if is_loopback(host) and not own_certificates else (secure, plain)
 
 
 def is_same_origin(url: str, base: str) -> bool:

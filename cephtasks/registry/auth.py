@@ -14,6 +14,7 @@ from requests.auth import AuthBase
 from cephtasks.errors import NotARegistry, RegistryUnauthorized
 from cephtasks.registry.address import allows_plain
 from cephtasks.registry.challenge import Challenge, read_challenges
+from cephtasks.registry.scopes import Scopes, widened
 from cephtasks.registry.troubles import from_answer
 
 Credentials = Callable[[str], tuple[str, str] | None]
@@ -52,19 +53,20 @@ class Login:
         self._fetch = fetch
         self._lock = threading.Lock()
         self._challenge: Challenge | None = None
-        self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
+        self._wider: dict[Scopes, Scopes] = {}
+        self._tokens: dict[Scopes, tuple[str, float]] = {}
         self._found: tuple[str, str] | None = None
 
-    def header(self, scopes: tuple[str, ...]) -> str:
+    def header(self, scopes: Scopes) -> str:
         """The Authorization header for requests within these scopes; empty before any challenge."""
         with self._lock:
             if self._challenge is None:
                 return ""
             if self._challenge.scheme == "basic":
                 return _basic(self._found) if self._found else ""
-            return f"Bearer {self._token(scopes, self._challenge)}"
+            return f"Bearer {self._token(self._wider.get(scopes, scopes), self._challenge)}"
 
-    def challenged(self, answer: requests.Response, scopes: tuple[str, ...], used: str) -> None:
+    def challenged(self, answer: requests.Response, scopes: Scopes, used: str) -> None:
         """Learn from a 401 how to ask again; raises RegistryUnauthorized where no other way is left."""
         with self._lock:
             challenges = read_challenges(answer.headers.get("WWW-Authenticate", ""))
@@ -75,9 +77,11 @@ class Login:
                 self._found = self._credentials(self._host)
             self._challenge = min(known, key=lambda challenge: challenge.scheme != "bearer")
             if self._challenge.scheme == "bearer":
-                kept = self._tokens.get(scopes)
+                asked = self._wider.get(scopes, scopes)
+                self._wider[scopes] = widened(asked, self._challenge.parameters.get("scope", ""))
+                kept = self._tokens.get(asked)
                 if kept and used == f"Bearer {kept[0]}":
-                    del self._tokens[scopes]
+                    del self._tokens[asked]
             elif self._found is None:
                 raise self._denied("it wants a login")
             elif used:
@@ -92,34 +96,40 @@ class Login:
         fact = f"{self._host} allows no access to {what} {to_whom}"
         return RegistryUnauthorized(fact, f"docker login {self._host}")
 
-    def _token(self, scopes: tuple[str, ...], challenge: Challenge) -> str:
+    def _token(self, scopes: Scopes, challenge: Challenge) -> str:
         kept = self._tokens.get(scopes)
         if kept is None or kept[1] < time.monotonic():
             kept = self._tokens[scopes] = self._fetched(scopes, challenge)
         return kept[0]
 
-    def _fetched(self, scopes: tuple[str, ...], challenge: Challenge) -> tuple[str, float]:
+    def _fetched(self, scopes: Scopes, challenge: Challenge) -> tuple[str, float]:
         """A new token with the time until which to use it.
 
         The realm may be another host: it is the registry that tells who keeps its logins. But a login
         goes by plain HTTP only where the registry itself may be reached so.
         """
-        realm = self._realm(challenge)
-        asked = scopes or tuple(challenge.parameters.get("scope", "").split())
-        service = challenge.parameters.get("service", "")
+        realm, service = self._realm(challenge), challenge.parameters.get("service", "")
         if self._found and self._found[0] == IDENTITY_TOKEN:
-            form = {"grant_type": "refresh_token", "refresh_token": self._found[1]}
-            form |= {"service": service, "client_id": _CLIENT_ID, "scope": " ".join(asked)}
-            answer = self._fetch("POST", realm, "", form)
+            answer = self._granted(realm, service, scopes, "refresh_token", refresh_token=self._found[1])
         else:
             query = requests.models.PreparedRequest()
-            query.prepare_url(realm, [("service", service), *(("scope", scope) for scope in asked)])
+            query.prepare_url(realm, [("service", service), *(("scope", scope) for scope in scopes)])
             answer = self._fetch("GET", query.url or realm, _basic(self._found) if self._found else "", {})
+            if answer.status_code in (404, 405) and self._found:
+                user, password = self._found
+                answer = self._granted(realm, service, scopes, "password", username=user, password=password)
         if answer.status_code in (401, 403):
             raise self._denied(f"its token service does not accept {self._whose()}")
         if answer.status_code != 200:
             raise from_answer(self._host, "a token", answer)
         return _read_token(self._host, answer)
+
+    def _granted(
+        self, realm: str, service: str, scopes: Scopes, grant: str, **login: str
+    ) -> requests.Response:
+        """What a token service answers by OAuth2 (RFC 6749, sections 4.3 and 6)."""
+        form = {"grant_type": grant, "service": service, "client_id": _CLIENT_ID, "scope": " ".join(scopes)}
+        return self._fetch("POST", realm, "", {**form, **login})
 
     def _realm(self, challenge: Challenge) -> str:
         realm = challenge.parameters.get("realm", "")

@@ -15,6 +15,7 @@ from cephtasks.errors import BlobDamaged, CephtasksError, RegistryRefused, Regis
 from cephtasks.oci import Descriptor
 from cephtasks.registry import troubles
 from cephtasks.registry.address import with_query
+from cephtasks.registry.scopes import push_scopes
 from cephtasks.registry.transport import Body, Client
 from cephtasks.registry.workers import Stopped
 
@@ -59,16 +60,6 @@ class Upload:
     def tell(self, done: int, note: str) -> None:
         """Report how many bytes are through."""
         self.on_progress(shown_name(self.blob), done, self.blob.size, note)
-
-
-def push_scopes(repository: str) -> tuple[str, ...]:
-    """The scope of a login for everything that a push asks of its repository: one, so one token serves it."""
-    return (f"repository:{repository}:pull,push",)
-
-
-def pull_scopes(repository: str) -> tuple[str, ...]:
-    """The scope of a login for everything that is read of a repository."""
-    return (f"repository:{repository}:pull",)
 
 
 def is_present(client: Client, repository: str, blob: Descriptor) -> bool:

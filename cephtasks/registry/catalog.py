@@ -8,9 +8,8 @@ import requests
 
 from cephtasks.registry import troubles
 from cephtasks.registry.retries import persist
+from cephtasks.registry.scopes import CATALOG_SCOPES
 from cephtasks.registry.transport import Client
-
-_SCOPES = ("registry:catalog:*",)
 
 
 def catalog(client: Client) -> Iterator[str]:
@@ -22,7 +21,7 @@ def catalog(client: Client) -> Iterator[str]:
     target = f"{client.base}/v2/_catalog"
     while target:
         seen.add(target)
-        answer = persist(partial(client.send, "GET", target, "the catalog", _SCOPES))
+        answer = persist(partial(client.send, "GET", target, "the catalog", CATALOG_SCOPES))
         yield from _repositories(client, answer)
         target = _next(client, answer)
         if target in seen:

@@ -16,8 +16,9 @@ import requests
 from cephtasks.errors import BlobDamaged
 from cephtasks.oci import Descriptor
 from cephtasks.registry import troubles
-from cephtasks.registry.blobs import OnProgress, pull_scopes, shown_name, silent
+from cephtasks.registry.blobs import OnProgress, shown_name, silent
 from cephtasks.registry.retries import persist
+from cephtasks.registry.scopes import pull_scopes
 from cephtasks.registry.transport import Client
 
 _REDIRECTS = (301, 302, 303, 307, 308)

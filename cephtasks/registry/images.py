@@ -15,9 +15,9 @@ from cephtasks.errors import BlobDamaged, ImageNotInRegistry
 from cephtasks.oci import Descriptor, Image, digest_of, is_digest
 from cephtasks.reference import Reference
 from cephtasks.registry import manifests, troubles
-from cephtasks.registry.blobs import pull_scopes
 from cephtasks.registry.downloads import download
 from cephtasks.registry.retries import persist
+from cephtasks.registry.scopes import pull_scopes
 from cephtasks.registry.transport import Client
 
 # What Go calls the machines that Python calls otherwise (image-index.md, Platform).

@@ -6,7 +6,7 @@ Spec: https://github.com/opencontainers/distribution-spec/blob/main/spec.md, Pus
 from cephtasks.oci import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, digest_of
 from cephtasks.reference import Reference
 from cephtasks.registry import troubles
-from cephtasks.registry.blobs import push_scopes
+from cephtasks.registry.scopes import push_scopes
 from cephtasks.registry.transport import Client
 
 # All of them: a registry may convert a manifest for who accepts only another type.

@@ -1,12 +1,12 @@
 """Transport: send requests to one registry and get its answers, or our errors."""
 
 import shlex
-import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -14,14 +14,14 @@ from requests.adapters import HTTPAdapter
 from cephtasks import console
 from cephtasks.errors import (
     CephtasksError,
-    RegistryCaInvalid,
     RegistryNotTrusted,
     RegistryUnreachable,
     RegistryWithoutTls,
 )
 from cephtasks.registry import troubles
-from cephtasks.registry.address import absolute, base_urls, is_loopback, is_same_origin
+from cephtasks.registry.address import absolute, api_host, base_urls, is_loopback, is_same_origin
 from cephtasks.registry.auth import Authorization, Credentials, Login
+from cephtasks.registry.trust import Trust
 
 _TIMEOUT = (10.0, 300.0)  # seconds to connect, and of silence; some registries hash a blob before they answer
 _PING_TIMEOUT = (10.0, 20.0)
@@ -44,7 +44,7 @@ class Client:
 
     `ca` is a file of CA certificates, `insecure` names hosts that may be reached by plain HTTP,
     `credentials` gives user and password for a host. With `dry` whoever would change something only
-    shows it; `echo` shows each request as a curl line. Raises RegistryCaInvalid.
+    shows it; `echo` shows each request as a curl line. Raises RegistryCaInvalid, RegistryCertsInvalid.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Client:
         self.host = host
         self.dry = dry
         self._echo = echo or dry
-        self._ca = _checked(ca)
-        self._candidates = base_urls(host, insecure, own_ca=ca is not None)
+        self._trust = Trust(api_host(host), ca)
+        self._candidates = base_urls(host, insecure, self._trust.has_own)
         self._login = Login(host, credentials, insecure, self._fetch_token)
         self._base = ""
         self._finding = threading.Lock()
@@ -69,7 +69,7 @@ class Client:
         self._session.trust_env = not is_loopback(host)
         self._session.headers["User-Agent"] = "cephtasks"
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(pool_maxsize=_CONNECTIONS))
+            self._session.mount(scheme, _Adapter(self._trust))
 
     def __enter__(self) -> "Client":
         return self
@@ -140,7 +140,7 @@ class Client:
         # What follows the path of another host's URL may be a signature, which lets in whoever has it.
         url = url if is_same_origin(url, self.base) else url.partition("?")[0]
         words = ["curl", *{"GET": [], "HEAD": ["--head"]}.get(method, ["--request", method])]
-        words += ["--cacert", str(self._ca)] if self._ca and url.startswith("https:") else []
+        words += self._trust.curl_options(url)
         words += [f"--header={name}: {value}" for name, value in (headers or {}).items()]
         words += [f"--upload-file={body_name}"] if body_name else []
         console.say(shlex.join([*words, url]))
@@ -164,13 +164,13 @@ class Client:
         url: str,
         authorization: str,
         headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
+        body: Body | Mapping[str, str] | None = None,
         timeout: tuple[float, float] = _TIMEOUT,
         stream: bool = False,
     ) -> requests.Response:
         trouble: CephtasksError
         try:
-            with nullcontext(body) if body is None or isinstance(body, bytes) else body() as content:
+            with body() if callable(body) else nullcontext(body) as content:
                 return self._session.request(
                     method,
                     url,
@@ -180,10 +180,9 @@ class Client:
                     timeout=timeout,
                     allow_redirects=False,
                     stream=stream,
-                    verify=str(self._ca) if self._ca else True,
                 )
         except troubles.FAILURES as error:
-            trouble = troubles.from_exception(url, error)
+            trouble = troubles.from_exception(url, error, self._trust.hint)
         except ValueError:  # of a redirect that the library looks at, though it does not go there
             trouble = troubles.not_a_registry(url, "it gives an address that cannot be read")
         raise trouble  # without its cause, whose text may hold a signed URL
@@ -191,19 +190,8 @@ class Client:
     def _fetch_token(
         self, method: str, url: str, authorization: str, form: Mapping[str, str]
     ) -> requests.Response:
-        try:
-            return self._session.request(
-                method,
-                url,
-                data=dict(form),
-                auth=Authorization(authorization),
-                timeout=_PING_TIMEOUT,
-                allow_redirects=False,
-                verify=str(self._ca) if self._ca else True,
-            )
-        except troubles.FAILURES as error:
-            trouble = troubles.from_exception(url, error)
-        raise trouble
+        self._trust.extend(url)
+        return self._once(method, url, authorization, body=form, timeout=_PING_TIMEOUT)
 
     def _found(self) -> str:
         """The first candidate that answers as a registry; else the failure that tells most is raised."""
@@ -223,20 +211,28 @@ class Client:
             return error
         if answer.status_code >= 500 or answer.status_code in (403, 429):
             return troubles.from_answer(self.host, "/v2/", answer)
-        if answer.is_redirect:
-            return troubles.not_a_registry(url, "it redirects to another address")
-        if answer.status_code not in (200, 401):
-            return troubles.not_a_registry(url, f"HTTP {answer.status_code} for /v2/")
-        if answer.status_code == 200 and troubles.is_html(answer):
-            return troubles.not_a_registry(url, "it sends a web page")
-        return None
+        return troubles.otherwise_than_a_registry(url, answer)
 
 
 class _Adapter(HTTPAdapter):
-    """Connections that read a body in larger blocks than the library's 16 KiB."""
+    """Connections that trust as we do, and read a body in larger blocks than the library's 16 KiB."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+        super().__init__(pool_maxsize=_CONNECTIONS)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options, blocksize=_BLOCK)
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        url = urlsplit(request.url or "")
+        context = self._trust.context(request.url or "") if url.scheme == "https" else None
+        return {"scheme": url.scheme, "host": url.hostname, "port": url.port}, {"ssl_context": context}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave it to the context; the library would add CAs of its own."""
 
 
 def _read(answer: requests.Response) -> None:
@@ -257,13 +253,3 @@ def _telling(failure: CephtasksError) -> int:
     if isinstance(failure, RegistryUnreachable):
         return 1
     return 0 if isinstance(failure, RegistryWithoutTls) else 2
-
-
-def _checked(ca: Path | None) -> Path | None:
-    if ca is None:
-        return None
-    try:
-        ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise RegistryCaInvalid(f"REGISTRY_CA={ca} is no file with CA certificates", f"ls -l {ca}") from error
-    return ca

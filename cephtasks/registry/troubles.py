@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import requests
@@ -22,6 +22,7 @@ from cephtasks.errors import (
     RegistryWithoutTls,
 )
 from cephtasks.registry.address import is_loopback
+from cephtasks.registry.trust import client_certificate
 
 # urllib3's own come through requests where that does not expect them.
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
@@ -34,6 +35,8 @@ _LONGEST_REASON = 300  # characters of a registry's own words
 _LONGEST_WAIT = 60.0  # seconds that Retry-After may ask for
 # What OpenSSL says when the answer to its greeting is no TLS; other failures are TLS that went wrong.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+# What it says when a server ends its greeting for want of a client certificate, or of a better one.
+_WANTS_CERTIFICATE = ("ALERT_CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_UNKNOWN_CA")
 # X509_V_ERR_… of certificates whose issuer is not known here, which REGISTRY_CA mends.
 _ISSUER_UNKNOWN = frozenset({2, 18, 19, 20, 21})
 _BLOB_UNKNOWN = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
@@ -41,19 +44,24 @@ _OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError, RecursionErr
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def from_exception(url: str, error: Exception) -> CephtasksError:
-    """What a request that got no answer means; `url` begins with where it went."""
+def from_exception(url: str, error: Exception, ca_hint: Callable[[str], str] | None = None) -> CephtasksError:
+    """What a request that got no answer means; `url` begins with where it went.
+
+    `ca_hint` tells what to do about a host whose CA is not known.
+    """
     if isinstance(error, _NO_ADDRESS):
         return NotARegistry(f"{url.partition('?')[0]} is no address that can be asked", "invoke settings")
     host = urlsplit(url).netloc
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _not_trusted(host, cause)
+            return _not_trusted(host, cause, ca_hint)
         if isinstance(cause, ssl.SSLError) and (cause.reason or "") in _NOT_TLS:
             return RegistryWithoutTls(
                 f"{host} speaks no TLS", f"REGISTRY_INSECURE={host} in .env, if plain HTTP is meant"
             )
+        if isinstance(cause, ssl.SSLError) and (cause.reason or "").endswith(_WANTS_CERTIFICATE):
+            return wants_certificate(host)
     return RegistryUnreachable(_why_unreachable(host, error, causes), _unreachable_hint(url, causes))
 
 
@@ -69,6 +77,17 @@ def from_answer(host: str, what: str, answer: requests.Response) -> CephtasksErr
 def not_a_registry(base: str, why: str) -> NotARegistry:
     """Something answers at the registry's URL in another way than a registry."""
     return NotARegistry(f"{urlsplit(base).netloc} does not answer as a registry: {why}", _look(base))
+
+
+def otherwise_than_a_registry(base: str, answer: requests.Response) -> CephtasksError | None:
+    """What keeps an answer to `/v2/` from being a registry's, or None."""
+    if answer.status_code == 400 and "SSL certificate" in answer.text:  # nginx, after its greeting
+        return wants_certificate(urlsplit(base).netloc)
+    if answer.is_redirect:
+        return not_a_registry(base, "it redirects to another address")
+    if answer.status_code not in (200, 401):
+        return not_a_registry(base, f"HTTP {answer.status_code} for /v2/")
+    return not_a_registry(base, "it sends a web page") if answer.ok and is_html(answer) else None
 
 
 def broke_off(base: str) -> RegistryUnreachable:
@@ -90,10 +109,18 @@ def blobs_unknown(answer: requests.Response) -> frozenset[str]:
     return frozenset()
 
 
-def _not_trusted(host: str, cause: ssl.SSLCertVerificationError) -> RegistryNotTrusted:
+def wants_certificate(host: str) -> RegistryUnauthorized:
+    """The registry lets in only who shows it a certificate that it knows."""
+    hint = f"put a certificate that it knows at {client_certificate(host)}"
+    return RegistryUnauthorized(f"{host} wants a client certificate", hint)
+
+
+def _not_trusted(
+    host: str, cause: ssl.SSLCertVerificationError, ca_hint: Callable[[str], str] | None
+) -> RegistryNotTrusted:
     hint = f"openssl s_client -connect {host} -showcerts"
-    if cause.verify_code in _ISSUER_UNKNOWN:
-        hint = "REGISTRY_CA=FILE in .env, with the certificate of the CA that the registry's own comes from"
+    if ca_hint and cause.verify_code in _ISSUER_UNKNOWN:
+        hint = ca_hint(host)
     return RegistryNotTrusted(f"the certificate of {host} cannot be verified: {cause.verify_message}", hint)
 
 
