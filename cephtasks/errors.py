@@ -38,6 +38,8 @@
          ├─ RefUnknown
          ├─ SourceDirty
          ├─ BuildFolderForeign
+         ├─ LauncherMissing
+         ├─ CacheUnwritable
          ├─ CompileFailed
          ├─ InstallTreeEmpty
          ├─ MmdebstrapMissing
@@ -237,6 +239,14 @@ class SourceDirty(CephtasksError):
 
 class BuildFolderForeign(CephtasksError):
     """The build folder belongs to root, and compiling is done as somebody else."""
+
+
+class LauncherMissing(CephtasksError):
+    """The builder image lacks the program that compilers are to be started through."""
+
+
+class CacheUnwritable(CephtasksError):
+    """The folder for compiled objects cannot be written to by who compiles."""
 
 
 class CompileFailed(CephtasksError):

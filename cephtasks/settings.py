@@ -38,7 +38,12 @@ class Settings:
     reconfigure: str
     clean: bool
     configure_flags: str
-    build_threads: int
+    build_threads: int | None
+    memory_per_job: int
+    compiler_launcher: str
+    ccache_dir: Path | None
+    ccache_size: int
+    build_network: str
     install_headers: bool
     image_name: str
     registry: str

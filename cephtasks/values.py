@@ -4,7 +4,7 @@ Each reader takes the text as it stands in `.env` and raises ValueError with the
 that starts with the setting's name.
 """
 
-import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from cephtasks.errors import ReferenceInvalid
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
-BYTES_PER_JOB = 3 * 1024**3  # a compile job of Ceph takes 2.5 to 3.5 GB
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?", re.IGNORECASE)
 
 
 def text(value: str) -> str:
@@ -66,18 +66,30 @@ def choice(*choices: str) -> Callable[[str], str]:
     return read
 
 
-def threads(value: str) -> int:
-    """Compile jobs at once; nothing: as many as this machine allows."""
+def threads(value: str) -> int | None:
+    """Compile jobs at once; nothing: as many as cores and memory allow."""
     if not value.strip():
-        return threads_for(os.cpu_count() or 1, _memory_bytes())
+        return None
     if not (value.isascii() and value.strip().isdigit() and int(value)):
         raise ValueError(f"is {value!r}, not a number of 1 or more")
     return int(value)
 
 
-def threads_for(cores: int, memory: int) -> int:
-    """Compile jobs that cores and memory (bytes) allow, at least one."""
-    return max(1, min(cores, memory // BYTES_PER_JOB))
+class Bytes(int):
+    """A number of bytes, shown as people write it."""
+
+    def __str__(self) -> str:
+        power = next((power for power in (3, 2, 1) if self >= 1024**power), 0)
+        return f"{self / 1024**power:g}{('', 'KiB', 'MiB', 'GiB')[power]}"
+
+
+def byte_size(value: str) -> Bytes:
+    """A size as 20GB (powers of 1000) or 2.5GiB (of 1024)."""
+    found = _SIZE.fullmatch(value.strip())
+    if found is None or not float(found[1]):
+        raise ValueError(f"is {value!r}, not a size such as 2.5GiB or 500MB")
+    number, unit, binary = found.groups()
+    return Bytes(float(number) * (1024 if binary else 1000) ** (1 + "KMGT".index(unit.upper())))
 
 
 def image(value: str) -> str:
@@ -139,7 +151,3 @@ def path(value: str) -> Path:
 def optional_path(value: str) -> Path | None:
     """A path of this host or nothing."""
     return path(value) if value.strip() else None
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -19,6 +19,14 @@ def engine() -> Iterator[Engine]:
     connected.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds what another session compiled, or leaves anything in the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_unnamed_images_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """An image whose name a test gave to another one goes with the test."""

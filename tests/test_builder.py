@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cephtasks import builder, settings
-from cephtasks.builder.configured import why_configure
+from cephtasks.builder.configured import Configuration, why_configure
 from cephtasks.builder.contract import run_spec
 from cephtasks.builder.failures import failure
 from cephtasks.engine import LABEL, Engine, Mount, RunResult
@@ -179,11 +179,9 @@ def test_a_command_may_have_words(engine: Engine, chosen: Settings, source: Sour
     assert (compiled.tree / "more").read_text() == "two words\n"
 
 
-def test_only_the_source_is_mounted(
-    engine: Engine, chosen: Settings, source: Source, build_image: str
-) -> None:
+def test_only_the_source_is_mounted(engine: Engine, chosen: Settings, source: Source) -> None:
     """The builder sees the source at /ceph and nothing else of the host, not Docker's socket for one."""
-    spec = run_spec(source, chosen, engine.require_image(build_image, ""), configure=True)
+    spec = run_spec(source, chosen, builder.preflight(chosen, engine, []), configure=True)
     assert spec.mounts == (Mount(source.folder.resolve(), "/ceph"),)
     command = "sh -c '! [ -e /var/run/docker.sock ] && build-cmake'"
     builder.compile(source, replace(chosen, build_command=command), engine)
@@ -235,24 +233,26 @@ def test_a_build_folder_that_root_left_is_told(engine: Engine, chosen: Settings,
     assert caught.value.hint == f"sudo chown -R {_OWNER}:{_OWNER} {source.folder}/build"
 
 
+_CONFIGURED = Configuration("-DA=1", "sha256:1", "ccache", 1, {"CXX": "g++"})
+
+
 @pytest.mark.parametrize(
-    ("reconfigure", "cached", "last_flags", "configures"),
+    ("reconfigure", "last", "why"),
     [
-        ("auto", False, None, True),
-        ("auto", False, "-DA=1", True),
-        ("auto", True, None, True),
-        ("auto", True, "-DA=2", True),
-        ("auto", True, "-DA=1", False),
-        ("true", True, "-DA=1", True),
-        ("false", False, None, False),
+        ("auto", None, "as it is not known how it was"),
+        ("auto", _CONFIGURED, None),
+        ("auto", replace(_CONFIGURED, flags="-DA=2"), "as CONFIGURE_FLAGS changed"),
+        ("auto", replace(_CONFIGURED, image="sha256:2"), "as the builder image changed"),
+        ("auto", replace(_CONFIGURED, launcher="none"), "as the compiler launcher changed"),
+        ("auto", replace(_CONFIGURED, variables={}), "as a variable of the compilers changed"),
+        ("true", _CONFIGURED, "as RECONFIGURE asks"),
+        ("false", replace(_CONFIGURED, flags="-DA=2"), None),
+        ("false", None, None),
     ],
 )
-def test_when_to_configure(
-    chosen: Settings, reconfigure: str, cached: bool, last_flags: str | None, configures: bool
-) -> None:
-    """By itself where it never was, or not with these flags; else as RECONFIGURE says."""
-    asked = replace(chosen, reconfigure=reconfigure, configure_flags="-DA=1")
-    assert (why_configure(asked, cached=cached, last_flags=last_flags) is not None) == configures
+def test_when_to_configure(reconfigure: str, last: Configuration | None, why: str | None) -> None:
+    """By itself where anything that it depends on changed, and that is named; else as RECONFIGURE says."""
+    assert why_configure(reconfigure, _CONFIGURED, last) == why
 
 
 def configured(source: Source) -> str:
@@ -471,10 +471,10 @@ def updated(container: str) -> bool:
 def test_a_compiler_that_was_killed_is_recognized(chosen: Settings, line: bytes) -> None:
     """The kernel may kill one compiler of many, and the build ends with an everyday exit code."""
     lines = [line, b"ninja: build stopped: subcommand failed."]
-    error = failure(RunResult(1), chosen, "3.0 s", Path("log"), lines)
+    error = failure(RunResult(1), chosen, 2, "3.0 s", Path("log"), lines)
     assert "most likely for want of memory" in error.fact
     assert error.hint == "BUILD_THREADS=1 invoke compile, or less log"
-    assert "memory" not in failure(RunResult(1), chosen, "3.0 s", Path("log"), [b"error: no"]).fact
+    assert "memory" not in failure(RunResult(1), chosen, 2, "3.0 s", Path("log"), [b"error: no"]).fact
 
 
 def test_a_build_that_installs_nothing(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cephtasks import settings, values
+from cephtasks import settings
 from cephtasks.errors import EnvFileNotFound, EnvFileUnreadable, SettingsInvalid
 from cephtasks.keys import KEYS
 from cephtasks.settings import Settings
@@ -105,6 +105,11 @@ def test_the_message_has_a_line_for_each_fault_and_a_hint(tmp_path: Path) -> Non
         ("BUILD_THREADS", "-1"),
         ("BUILD_THREADS", "²"),
         ("BUILD_THREADS", "two"),
+        ("MEMORY_PER_JOB", "3"),
+        ("MEMORY_PER_JOB", "0GiB"),
+        ("CCACHE_SIZE", "much"),
+        ("COMPILER_LAUNCHER", "gcc"),
+        ("BUILD_NETWORK", "host"),
         ("REGISTRY", ""),
         ("REGISTRY", "localhost:5000/ceph"),
         ("REGISTRY", "localhost:70000"),
@@ -377,11 +382,18 @@ def test_the_example_with_every_line_on_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("cores", "memory", "jobs"), [(8, 64, 8), (8, 12, 4), (64, 24, 8), (2, 1, 1), (1, 512, 1)]
+    ("written", "size", "shown"),
+    [
+        ("3GiB", 3 * 1024**3, "3GiB"),
+        ("2.5gi", 2.5 * 1024**3, "2.5GiB"),
+        ("500MB", 500_000_000, "476.837MiB"),
+        ("2k", 2000, "1.95312KiB"),
+    ],
 )
-def test_compile_jobs_fit_cores_and_memory(cores: int, memory: int, jobs: int) -> None:
-    """One job a core, and 3 GiB for each; never none."""
-    assert values.threads_for(cores, memory * 1024**3) == jobs
+def test_sizes_have_units(tmp_path: Path, written: str, size: int, shown: str) -> None:
+    """Units of 1000 and, with an i, of 1024; a size is shown as it could be written."""
+    read = load(tmp_path, f"MEMORY_PER_JOB={written}\n").memory_per_job
+    assert (read, str(read)) == (size, shown)
 
 
 def test_settings_can_be_told_as_json(tmp_path: Path) -> None:

@@ -1,30 +1,51 @@
-"""Configured: remember in STATE_DIR with which flags a build folder was configured."""
+"""Configured: remember in STATE_DIR how a build folder was configured, and tell whether that still holds."""
 
 import hashlib
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cephtasks.errors import StateUnwritable
-from cephtasks.settings import Settings
 
 _HINT = "STATE_DIR=FOLDER invoke compile"
 
 
-def why_configure(settings: Settings, *, cached: bool, last_flags: str | None) -> str | None:
-    """Why the configure step is to run, or None where it need not.
+@dataclass(frozen=True)
+class Configuration:
+    """What the configure step depends on beside the source; the build tool looks after the source's files."""
 
-    `cached` tells whether the build folder was ever configured, `last_flags` what it was by us.
+    flags: str
+    image: str
+    launcher: str
+    link_jobs: int
+    variables: Mapping[str, str]
+
+    def change_since(self, last: "Configuration") -> str | None:
+        """What is other than the last time, or None."""
+        changes = {
+            "CONFIGURE_FLAGS": self.flags != last.flags,
+            "the builder image": self.image != last.image,
+            "the compiler launcher": self.launcher != last.launcher,
+            "the number of link jobs": self.link_jobs != last.link_jobs,
+            "a variable of the compilers": self.variables != last.variables,
+        }
+        return next((name for name, changed in changes.items() if changed), None)
+
+
+def why_configure(reconfigure: str, wanted: Configuration, last: Configuration | None) -> str | None:
+    """Why a build folder that was configured before is to be again, or None where it need not.
+
+    `reconfigure` is the setting, `last` how it was done by us where that is known.
     """
-    if settings.reconfigure != "auto":
-        return "as RECONFIGURE asks" if settings.reconfigure == "true" else None
-    if not cached:
-        return "as it never was"
-    if last_flags is None:
-        return "as it is not known with which flags it was"
-    return "as CONFIGURE_FLAGS changed" if last_flags != settings.configure_flags else None
+    if reconfigure != "auto":
+        return "as RECONFIGURE asks" if reconfigure == "true" else None
+    if last is None:
+        return "as it is not known how it was"
+    change = wanted.change_since(last)
+    return f"as {change} changed" if change else None
 
 
 @dataclass(frozen=True)
@@ -34,13 +55,12 @@ class Record:
     path: Path
     source: str
 
-    def flags(self) -> str | None:
-        """The flags of a build that ended well, and that no other was begun after; None where unknown."""
+    def read(self) -> Configuration | None:
+        """That of a build that ended well, and that no other was begun after; None where unknown."""
         try:
-            flags = json.loads(self.path.read_bytes())["configure_flags"]
+            return Configuration(**json.loads(self.path.read_bytes())["configuration"])
         except (OSError, ValueError, LookupError, TypeError):
             return None  # never written, or damaged: then it is configured again, which is always right
-        return flags if isinstance(flags, str) else None
 
     def forget(self) -> None:
         """Know nothing, while the configure step may have run or not. Raises StateUnwritable."""
@@ -49,12 +69,12 @@ class Record:
         except OSError as error:
             raise StateUnwritable(f"cannot remove {self.path}: {error.strerror}", _HINT) from error
 
-    def keep(self, flags: str) -> None:
-        """Remember these flags. Raises StateUnwritable."""
+    def keep(self, configuration: Configuration) -> None:
+        """Remember a configuration. Raises StateUnwritable."""
         beside = self.path.with_suffix(f".{secrets.token_hex(3)}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps({"source": self.source, "configure_flags": flags}))
+            beside.write_text(json.dumps({"source": self.source, "configuration": asdict(configuration)}))
             beside.replace(self.path)
         except OSError as error:
             raise StateUnwritable(f"cannot write {self.path}: {error.strerror}", _HINT) from error

@@ -8,9 +8,12 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from cephtasks.builder import cache, launcher
+from cephtasks.builder.configured import Configuration
+from cephtasks.builder.jobs import Jobs
 from cephtasks.engine import EngineImage, Mount, RunSpec
 from cephtasks.errors import BuildArgumentInvalid
 from cephtasks.git import Git
@@ -19,14 +22,27 @@ from cephtasks.source import Source, without_credentials
 
 OUR_BUILDER = "cephbuilder/ceph:latest"
 MOUNTED_AT = "/ceph"
+# https://cmake.org/cmake/help/latest/manual/cmake-env-variables.7.html
+_READ_BY_CMAKE = re.compile(r"CC|CXX|ASM|RC|.*FLAGS|CMAKE_.*|PKG_CONFIG.*|.*_ROOT|.*_DIR")
 _ROOTS_HOME = "/root"
+# Of what root may do, as much as it takes to unpack and install files of others, and to run as others.
+_ROOTS_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
 _PAIR = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A builder image, what its compilers are started through, and how many jobs its engine bears."""
+
+    image: EngineImage
+    launcher: str
+    jobs: Jobs
 
 
 def run_spec(
     source: Source,
     settings: Settings,
-    image: EngineImage,
+    builder: Builder,
     configure: bool,
     extra_env: Sequence[str] = (),
 ) -> RunSpec:
@@ -40,29 +56,47 @@ def run_spec(
     env = {
         "GIT_URL": without_credentials(settings.git_url),
         "CONFIGURE_FLAGS": settings.configure_flags,
-        "BUILD_THREADS": str(settings.build_threads),
+        "BUILD_THREADS": str(builder.jobs.all),
+        "LINK_THREADS": str(builder.jobs.link),
         "INSTALL_HEADERS": _word(settings.install_headers),
         "IMAGE_NAME": settings.image_name,
         "GENERATE_DOCKER_IMAGE": "false",
         # The user is unknown in the image and has no home there.
         "HOME": "/tmp",  # noqa: S108 — in the container
+        **launcher.variables(builder.launcher, settings, MOUNTED_AT),
         **given,
         "SHA1_OR_REF": "",
         "CLEAN": "false",
         "RECONFIGURE": _word(configure),
     }
     user = user_of(source.folder)
+    mounts = [Mount(source.folder.resolve(), MOUNTED_AT), *_git_mounts(source.folder)]
+    if launcher.is_caching(builder.launcher):
+        mounts += [Mount(cache.folder_for(settings, user), cache.MOUNTED_AT)]
     return RunSpec(
         image=settings.builder_image,
         command=words[1:],
         entrypoint=words[:1],
         env=env,
-        mounts=(Mount(source.folder.resolve(), MOUNTED_AT), *_git_mounts(source.folder)),
+        mounts=tuple(mounts),
         user=user,
+        capabilities=_ROOTS_CAPABILITIES if user.startswith("0:") else (),
         workdir=MOUNTED_AT,
-        network="bridge",
+        network="none" if settings.build_network == "none" else "bridge",
         purpose="compile",
-        passable=() if user.startswith("0:") else _private_folders(image),
+        passable=() if user.startswith("0:") else _private_folders(builder.image),
+    )
+
+
+def configuration(settings: Settings, builder: Builder, extra_env: Sequence[str]) -> Configuration:
+    """What of all this the configure step depends on. Raises BuildArgumentInvalid."""
+    given = pairs(extra_env)
+    return Configuration(
+        settings.configure_flags,
+        builder.image.id,
+        builder.launcher,
+        builder.jobs.link,
+        {name: given[name] for name in sorted(given) if _READ_BY_CMAKE.fullmatch(name)},
     )
 
 

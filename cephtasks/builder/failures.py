@@ -17,16 +17,16 @@ _COMPILER_KILLED = re.compile(
 
 
 def failure(
-    result: RunResult, settings: Settings, lasted: str, log: Path, lines: Sequence[bytes]
+    result: RunResult, settings: Settings, jobs: int, lasted: str, log: Path, lines: Sequence[bytes]
 ) -> CompileFailed:
     """What the exit code and the last lines say; `lasted` is a time as people read it."""
     name, image = settings.build_command, settings.builder_image
     killed = result.exit_code == _KILLED or any(map(_COMPILER_KILLED.search, lines))
     if result.oom_killed or killed:
         why = "ran out of memory" if result.oom_killed else "was killed, most likely for want of memory,"
-        fewer = max(1, settings.build_threads // 2)
-        fact = f"{name} {why} after {lasted} with BUILD_THREADS={settings.build_threads}"
-        return CompileFailed(fact, f"BUILD_THREADS={fewer} invoke compile, or less {log}")
+        fact = f"{name} {why} after {lasted} with BUILD_THREADS={jobs}"
+        mend = f"BUILD_THREADS={jobs // 2} invoke compile" if jobs > 1 else "give the engine more memory"
+        return CompileFailed(fact, f"{mend}, or less {log}")
     if result.exit_code in (_NOT_FOUND, _NOT_EXECUTABLE):
         lacks = "did not find" if result.exit_code == _NOT_FOUND else "could not execute"
         fact = f"{name} exited {result.exit_code} after {lasted}: it {lacks} a command in {image}"

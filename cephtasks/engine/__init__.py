@@ -1,5 +1,6 @@
 """Engine: the one edge to Docker, through its SDK."""
 
+from cephtasks.engine.capacity import Capacity
 from cephtasks.engine.client import Engine, EngineImage
 from cephtasks.engine.containers import LABEL, Mount, OnOutput, RunResult, RunSpec
 from cephtasks.engine.logins import credentials
@@ -7,6 +8,7 @@ from cephtasks.engine.pulls import OnProgress
 
 __all__ = [
     "LABEL",
+    "Capacity",
     "Engine",
     "EngineImage",
     "Mount",

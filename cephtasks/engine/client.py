@@ -11,7 +11,8 @@ from typing import IO, Any
 import docker.errors
 
 from cephtasks import console
-from cephtasks.engine import containers, pulls
+from cephtasks.engine import containers, files, pulls
+from cephtasks.engine.capacity import Capacity, capacity
 from cephtasks.engine.connection import Connection
 from cephtasks.engine.containers import OnOutput, Published, RunResult, RunSpec
 from cephtasks.engine.pulls import OnProgress
@@ -21,6 +22,8 @@ from cephtasks.reference import Reference, parse
 
 _CHUNK = 1 << 20
 _HINT = "docker info"
+# What engines take where an image sets no PATH.
+_SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Engine:
         self._api: Any = connection.api
         self.dry = dry
         self._echo = echo or dry
+        self._programs: dict[tuple[str, str], bool] = {}
 
     @classmethod
     def connect(cls, dry: bool = False, echo: bool = False, host: str = "") -> "Engine":
@@ -161,11 +165,30 @@ class Engine:
             return RunResult(0)
         return containers.run(self._api, spec, on_stdout, on_stderr)
 
+    def has_program(self, image: EngineImage, name: str) -> bool:
+        """Whether an image has a program in its PATH; raises EngineRefused."""
+        what = (image.id, name)
+        if what not in self._programs:
+            search = image.env.get("PATH", _SEARCH)
+            with _translated(f"docker create {image.id}"):
+                self._programs[what] = files.has_program(self._api, image.id, name, search)
+        return self._programs[what]
+
+    def capacity(self) -> Capacity:
+        """What the containers of the engine may use of its machine; raises EngineRefused."""
+        with _translated("docker info"):
+            return capacity(self._api, bool(self._connection.socket))
+
+    @property
+    def socket(self) -> str:
+        """The path of the engine's socket where it is on this machine, or empty."""
+        return self._connection.socket
+
     def copy_out(self, image: str, path: str, sink: IO[bytes]) -> None:
         """Write a file of an image to `sink`; raises EngineRefused."""
         self._show("docker", "cp", f"$(docker create {image} true):/{path}", "-")
         with _translated(f"docker cp {image}:/{path}"):
-            containers.copy_out(self._api, image, path, sink)
+            files.copy_out(self._api, image, path, sink)
 
     def start(self, name: str, spec: RunSpec, published: Published) -> None:
         """Start a container that goes on running; `published` gives for ports inside where they are reached.

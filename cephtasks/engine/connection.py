@@ -29,7 +29,7 @@ _LOOK = "docker context ls; printenv DOCKER_HOST"
 
 
 class Connection:
-    """An engine that answered: `api` is the SDK's client."""
+    """An engine that answered: `api` is the SDK's client, `socket` its path where it is on this machine."""
 
     def __init__(self, host: str = "") -> None:
         """Ask the engine at `host`, or else the one that `docker` would take, for its version.
@@ -37,8 +37,10 @@ class Connection:
         Raises DockerConfigInvalid, DockerHostInvalid, EngineUnreachable, EngineRefused.
         """
         config()  # the SDK reads it whatever it is asked for
+        where = {"base_url": host} if host else _where()
         with ExitStack() as opened:
-            self.api = _connect({"base_url": host} if host else _where(), opened)
+            self.api = _connect(where, opened)
+            self.socket = _socket_at(where["base_url"])
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -90,11 +92,16 @@ def _require_address(address: str, tls: bool) -> None:
 
 def _knock(address: str) -> None:
     """Raises OSError where nobody listens at a local socket."""
-    path = str(parse_host(address)).removeprefix("http+unix://")
-    if path.startswith("/"):
+    if path := _socket_at(address):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_PATIENCE)
             probe.connect(path)
+
+
+def _socket_at(address: str) -> str:
+    """The path of a local socket, empty for other addresses."""
+    path = str(parse_host(address)).removeprefix("http+unix://")
+    return path if path.startswith("/") else ""
 
 
 def _failure(address: str, error: BaseException) -> CephtasksError:

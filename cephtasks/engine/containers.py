@@ -3,16 +3,14 @@
 import csv
 import io
 import shlex
-import shutil
 import tarfile
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import docker.errors
 import docker.types
@@ -49,8 +47,10 @@ class Mount:
 class RunSpec:
     """One container to run: what `docker run` would be told.
 
-    `timeout` is in seconds. `passable` names folders of the image that only root may enter there, and
-    anybody may in this container. What `looks_only` changes nothing that lasts, so a dry run runs it too.
+    `groups` are those of the user beside its own. `capabilities` are the only ones that anything in the
+    container has or can gain; None leaves that to the engine. `timeout` is in seconds. `passable` names
+    folders of the image that only root may enter there, and anybody may in this container. What
+    `looks_only` changes nothing that lasts, so a dry run runs it too.
     """
 
     image: str
@@ -59,6 +59,8 @@ class RunSpec:
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     mounts: tuple[Mount, ...] = ()
     user: str = ""
+    groups: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] | None = None
     workdir: str = ""
     network: str = "none"
     purpose: str = "run"
@@ -70,6 +72,10 @@ class RunSpec:
         """The words of the `docker run` line that does the same, but for what only we know."""
         words = ["docker", "run", "--rm", f"--network={self.network}"]
         words += [f"--user={self.user}"] if self.user else []
+        words += [f"--group-add={group}" for group in self.groups]
+        if self.capabilities is not None:
+            words += ["--security-opt=no-new-privileges", "--cap-drop=ALL"]
+            words += [f"--cap-add={capability}" for capability in self.capabilities]
         words += [f"--workdir={self.workdir}"] if self.workdir else []
         words += [f"--env={name}={value}" for name, value in self.env.items()]
         words += [f"--mount={mount.option()}" for mount in self.mounts]
@@ -101,29 +107,6 @@ def run(api: Any, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> Ru
                 return _attend(api, name, spec, on_stdout, on_stderr)
         finally:
             _remove(api, name)
-
-
-def copy_out(api: Any, image: str, path: str, sink: IO[bytes]) -> None:
-    """Write a file of an image to `sink`, through a container that is made and never started."""
-    name = f"cephtasks-copy-{uuid.uuid4().hex[:12]}"
-    with Interrupts() as interrupts:
-        try:
-            api.create_container(image, ["true"], name=name, labels={LABEL: "copy"})
-            with interrupts.welcome():
-                chunks, _ = api.get_archive(name, f"/{path}")
-                with tempfile.TemporaryFile() as archive:
-                    archive.writelines(chunks)
-                    archive.seek(0)
-                    _unpack_file(archive, sink)
-        finally:
-            _remove(api, name)
-
-
-def _unpack_file(archive: IO[bytes], sink: IO[bytes]) -> None:
-    with tarfile.open(fileobj=archive) as tar:
-        content = tar.extractfile(tar.getmembers()[0])
-        if content is not None:
-            shutil.copyfileobj(content, sink)
 
 
 def start(api: Any, name: str, spec: RunSpec, published: Published) -> None:
@@ -174,7 +157,11 @@ def _create(api: Any, name: str, spec: RunSpec, published: Published | None = No
                 labels={LABEL: spec.purpose},
                 ports=list(published or ()),
                 host_config=api.create_host_config(
-                    network_mode=spec.network, mounts=mounts, port_bindings=dict(published or {})
+                    network_mode=spec.network,
+                    mounts=mounts,
+                    port_bindings=dict(published or {}),
+                    group_add=list(spec.groups),
+                    **_confinement(spec),
                 ),
             )
         except docker.errors.ImageNotFound as error:
@@ -182,6 +169,13 @@ def _create(api: Any, name: str, spec: RunSpec, published: Published | None = No
             raise ImageNotFound(f"the engine has no image {spec.image}", hint) from error
         if spec.passable:
             api.put_archive(name, "/", _passable(spec.passable))
+
+
+def _confinement(spec: RunSpec) -> Mapping[str, Any]:
+    if spec.capabilities is None:
+        return {}
+    allowed = list(spec.capabilities)
+    return {"security_opt": ["no-new-privileges"], "cap_drop": ["ALL"], "cap_add": allowed}
 
 
 def _passable(folders: Sequence[str]) -> bytes:

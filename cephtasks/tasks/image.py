@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cephtasks import console, reference
-from cephtasks.tasks import report
+from cephtasks.tasks import builder_report, report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
@@ -24,6 +24,11 @@ _COMPILE = (
     "CLEAN",
     "CONFIGURE_FLAGS",
     "BUILD_THREADS",
+    "MEMORY_PER_JOB",
+    "COMPILER_LAUNCHER",
+    "CCACHE_DIR",
+    "CCACHE_SIZE",
+    "BUILD_NETWORK",
     "INSTALL_HEADERS",
 )
 _PACK = (
@@ -193,7 +198,7 @@ def _compile(run: Session, extra_env: list[str]) -> None:
     chosen = run.settings
     builder.preflight(chosen, run.engine, extra_env)
     tree = source.prepare(chosen.source_dir, chosen.git_url, chosen.sha1_or_ref, console.stream, run.dry)
-    report.compiled(builder.compile(tree, chosen, run.engine, extra_env))
+    builder_report.compiled(builder.compile(tree, chosen, run.engine, extra_env))
 
 
 def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = False) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from cephtasks import console
 
 if TYPE_CHECKING:
-    from cephtasks.builder import Compiled
     from cephtasks.difference import Difference
     from cephtasks.findings import Finding
     from cephtasks.pack import Packed, Prepared
@@ -25,12 +24,6 @@ def findings(found: "Sequence[Finding]", as_json: bool) -> None:
         return
     rows = [(each.tool, "ok" if each.ok else each.problem or "", each.detail) for each in found]
     console.table(("tool", "result", "detail"), rows)
-
-
-def compiled(made: "Compiled") -> None:
-    """How long compiling took, and where its fruits are."""
-    if made.seconds:
-        console.say(f"compiled in {made.seconds:.1f} s, installed in {made.tree}; log: {made.log}")
 
 
 def packed(made: "Packed") -> None:
