@@ -15,7 +15,11 @@
          │   ├─ DockerConfigInvalid
          │   ├─ DockerHostInvalid
          │   ├─ RegistryCaInvalid
+<<<<<<< HEAD
          │   ├─ RegistryCertsInvalid
+=======
+         │   ├─ PlatformInvalid
+>>>>>>> 0454ad6 (Registry: listings in large pages, fan-out in order, manifests and indexes as documents)
          │   └─ RegistryNotLocal
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
          ├─ EngineUnreachable
@@ -147,8 +151,13 @@ class RegistryCaInvalid(UsageError):
     """REGISTRY_CA names no file with CA certificates."""
 
 
+<<<<<<< HEAD
 class RegistryCertsInvalid(UsageError):
     """Docker's certs.d has no certificates, or not the key of one, where they should be."""
+=======
+class PlatformInvalid(UsageError):
+    """A string is not a platform, as linux/amd64."""
+>>>>>>> 0454ad6 (Registry: listings in large pages, fan-out in order, manifests and indexes as documents)
 
 
 class RegistryNotLocal(UsageError):

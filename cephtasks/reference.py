@@ -81,6 +81,18 @@ def parse(text: str) -> Reference:
     return Reference(registry, match["repository"], tag, digest)
 
 
+def parse_repository(text: str, registry: str) -> Reference:
+    """Read the name of a repository, which is one of `registry` where no host stands before it.
+
+    Raises ReferenceInvalid, also where a tag or a digest follows.
+    """
+    first, slash, _ = text.partition("/")
+    named = parse(text if slash and _is_host(first) else f"{registry}/{text}")
+    if named.digest or f":{named.tag}" == text[text.rfind(":") :]:
+        raise ReferenceInvalid(f"{text!r} is not a repository", "leave the tag and the digest out")
+    return replace(named, tag=None)
+
+
 def is_registry(text: str) -> bool:
     """Whether the text is a registry's `host[:port]`, with a port that can be."""
     return _REGISTRY_ONLY.fullmatch(text) is not None and _has_possible_port(text)
@@ -115,11 +127,15 @@ def _separator(match: re.Match[str]) -> str:
 def _split_registry(text: str) -> tuple[str, str]:
     """Docker's rule: the first part is a host if it has a dot, a colon or a capital, or is localhost."""
     first, slash, remainder = text.partition("/")
-    if not slash or (first != "localhost" and not re.search(r"[.:A-Z]", first)):
+    if not slash or not _is_host(first):
         first, remainder = DOCKER_HUB, text
     if first not in (DOCKER_HUB, "index.docker.io"):
         return first, remainder
     return DOCKER_HUB, remainder if "/" in remainder else f"library/{remainder}"
+
+
+def _is_host(first: str) -> bool:
+    return first == "localhost" or re.search(r"[.:A-Z]", first) is not None
 
 
 def _has_possible_port(registry: str) -> bool:

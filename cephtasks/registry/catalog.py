@@ -1,50 +1,34 @@
 """Catalog: list the repositories of a registry."""
 
 from collections.abc import Iterator
-from functools import partial
-from urllib.parse import urljoin
+from dataclasses import replace
+from fnmatch import fnmatchcase
 
-import requests
-
-from cephtasks.registry import troubles
-from cephtasks.registry.retries import persist
+from cephtasks.errors import RegistryRefused
+from cephtasks.registry.listing import Listing, names
 from cephtasks.registry.scopes import CATALOG_SCOPES
 from cephtasks.registry.transport import Client
 
+_LISTING = Listing("/v2/_catalog", "repositories", "the catalog", CATALOG_SCOPES)
+_LARGE_PAGES = "?n=1000"  # registry 2.8 reads its whole catalog for each page
 
-def catalog(client: Client) -> Iterator[str]:
-    """The names of all repositories, in the registry's order, page after page.
+
+def catalog(client: Client, matching: str = "*") -> Iterator[str]:
+    """The names of all repositories that match a glob, in the registry's order.
 
     Raises NotARegistry for an answer of another shape, and what the client raises.
     """
-    seen: set[str] = set()
-    target = f"{client.base}/v2/_catalog"
-    while target:
-        seen.add(target)
-        answer = persist(partial(client.send, "GET", target, "the catalog", CATALOG_SCOPES))
-        yield from _repositories(client, answer)
-        target = _next(client, answer)
-        if target in seen:
-            raise troubles.not_a_registry(client.base, "its catalog never ends")
+    return (name for name in _all(client) if fnmatchcase(name, matching))
 
 
-def _repositories(client: Client, answer: requests.Response) -> list[str]:
-    """The names of one page; some registries send null for none."""
+def _all(client: Client) -> Iterator[str]:
+    """In large pages, or where the registry gives none of that size, in its own."""
+    begun = False
     try:
-        names = answer.json()["repositories"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise troubles.not_a_registry(client.base, "its catalog is not as specified") from error
-    if names is None:
-        return []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise troubles.not_a_registry(client.base, "its catalog is not a list of names")
-    return names
-
-
-def _next(client: Client, answer: requests.Response) -> str:
-    """The URL of the page after this one, or nothing (RFC 8288)."""
-    try:
-        link = answer.links.get("next", {}).get("url", "")
-        return urljoin(answer.url, link) if link else ""
-    except ValueError as error:
-        raise troubles.not_a_registry(client.base, "its catalog goes on at no address") from error
+        for name in names(client, replace(_LISTING, path=_LISTING.path + _LARGE_PAGES)):
+            begun = True
+            yield name
+    except RegistryRefused as error:
+        if begun or error.status != 400:
+            raise
+        yield from names(client, _LISTING)

@@ -1,0 +1,101 @@
+"""Contents: what repositories hold: tags, the manifests that they lead to, and the blobs of these."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+from cephtasks.document import OTHER_SHAPE, Document
+from cephtasks.oci import Descriptor
+from cephtasks.reference import Reference
+from cephtasks.registry.documents import find
+from cephtasks.registry.fanout import each
+from cephtasks.registry.tags import tags
+from cephtasks.registry.transport import Client
+
+_BATCH = 32  # repositories whose manifests are known at once, however many there are
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A repository's tags in the registry's order, each with a digest, and manifests by their digests.
+
+    The manifests are those that tags name, and those that indexes among them name.
+    """
+
+    repository: str
+    tags: Mapping[str, str]
+    manifests: Mapping[str, Document]
+
+    @property
+    def blobs(self) -> Mapping[str, int]:
+        """The size in bytes of each blob, manifests too, by digest."""
+        sizes = {digest: len(document.raw) for digest, document in self.manifests.items()}
+        for document in self.manifests.values():
+            sizes.update((blob.digest, blob.size) for blob in _blobs(document))
+        return sizes
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all blobs."""
+        return sum(self.blobs.values())
+
+
+def read(client: Client, repositories: Iterable[str]) -> Iterator[Contents]:
+    """What each repository holds; a tag that goes meanwhile, or a manifest that is not there, is left out.
+
+    Raises NotARegistry, BlobDamaged, and what the client raises.
+    """
+    remaining = iter(repositories)
+    while batch := list(islice(remaining, _BATCH)):
+        yield from _read(client, batch)
+
+
+def _read(client: Client, repositories: Sequence[str]) -> Iterator[Contents]:
+    """The tags of all, then all that these name, then all that indexes among that name: each side by side."""
+    listed = each(lambda repository: list(tags(client, repository)), repositories)
+    tagged = _found(
+        client,
+        (
+            Reference(client.host, repository, tag)
+            for repository, names in zip(repositories, listed, strict=True)
+            for tag in names
+        ),
+    )
+    found = {reference.with_digest(document.digest): document for reference, document in tagged.items()}
+    manifests = dict(found)
+    while wanted := _named(found) - manifests.keys():
+        found = _found(client, sorted(wanted, key=str))
+        manifests.update(found)
+    for repository in repositories:
+        yield Contents(
+            repository,
+            {
+                at.tag: document.digest
+                for at, document in tagged.items()
+                if at.tag and at.repository == repository
+            },
+            {document.digest: document for at, document in manifests.items() if at.repository == repository},
+        )
+
+
+def _named(found: Mapping[Reference, Document]) -> set[Reference]:
+    """What the indexes among these name."""
+    return {
+        at.with_digest(child.blob.digest) for at, document in found.items() for child in document.children
+    }
+
+
+def _found(client: Client, references: Iterable[Reference]) -> dict[Reference, Document]:
+    """What these references name, without those that name nothing."""
+    asked = list(references)
+    answers = zip(asked, each(partial(find, client), asked), strict=True)
+    return {reference: document for reference, document in answers if document}
+
+
+def _blobs(document: Document) -> Sequence[Descriptor]:
+    """The blobs of a manifest; none where it is of another shape and does not tell their sizes."""
+    try:
+        return document.blobs
+    except OTHER_SHAPE:
+        return ()
