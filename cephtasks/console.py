@@ -62,12 +62,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = 
     console.print(grid)
 
 
-def size(count: float) -> str:
-    """Bytes as people read them, in powers of 1000 as registries count."""
-    if round(abs(count)) < 1000:
-        return f"{count:.0f} B"
-    power = next((power for power in (1, 2) if round(abs(count) / 1000**power, 1) < 1000), 3)
-    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
+def size(amount: float) -> str:
+    """Bytes as people read them, in powers of 1000 as registries amount."""
+    if round(abs(amount)) < 1000:
+        return f"{amount:.0f} B"
+    power = next((power for power in (1, 2) if round(abs(amount) / 1000**power, 1) < 1000), 3)
+    return f"{amount / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something, as people say it."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class Bars:

@@ -15,11 +15,9 @@
          │   ├─ DockerConfigInvalid
          │   ├─ DockerHostInvalid
          │   ├─ RegistryCaInvalid
-<<<<<<< HEAD
          │   ├─ RegistryCertsInvalid
-=======
          │   ├─ PlatformInvalid
->>>>>>> 0454ad6 (Registry: listings in large pages, fan-out in order, manifests and indexes as documents)
+         │   ├─ KeepRuleInvalid
          │   └─ RegistryNotLocal
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
          ├─ EngineUnreachable
@@ -61,6 +59,8 @@
          ├─ RegistryRefused
          ├─ ImageNotInRegistry
          ├─ PushNotKept
+         ├─ TagsWouldGo
+         ├─ DeletesDisabled
          ├─ LocalRegistryFailed
          ├─ PortTaken
          └─ DemoFailed
@@ -151,13 +151,16 @@ class RegistryCaInvalid(UsageError):
     """REGISTRY_CA names no file with CA certificates."""
 
 
-<<<<<<< HEAD
 class RegistryCertsInvalid(UsageError):
     """Docker's certs.d has no certificates, or not the key of one, where they should be."""
-=======
+
+
 class PlatformInvalid(UsageError):
     """A string is not a platform, as linux/amd64."""
->>>>>>> 0454ad6 (Registry: listings in large pages, fan-out in order, manifests and indexes as documents)
+
+
+class KeepRuleInvalid(UsageError):
+    """What prune is to keep is not said, or cannot be read."""
 
 
 class RegistryNotLocal(UsageError):
@@ -332,6 +335,14 @@ class ImageNotInRegistry(CephtasksError):
 
 class PushNotKept(CephtasksError):
     """The registry's tag does not name the image that was pushed."""
+
+
+class TagsWouldGo(CephtasksError):
+    """A manifest that tags name was to be deleted, and that was not confirmed."""
+
+
+class DeletesDisabled(CephtasksError):
+    """The registry deletes nothing."""
 
 
 class LocalRegistryFailed(CephtasksError):

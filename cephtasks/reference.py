@@ -88,7 +88,7 @@ def parse_repository(text: str, registry: str) -> Reference:
     """
     first, slash, _ = text.partition("/")
     named = parse(text if slash and _is_host(first) else f"{registry}/{text}")
-    if named.digest or f":{named.tag}" == text[text.rfind(":") :]:
+    if named.digest or ":" in text.rpartition("/")[2]:
         raise ReferenceInvalid(f"{text!r} is not a repository", "leave the tag and the digest out")
     return replace(named, tag=None)
 

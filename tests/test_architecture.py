@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "cephtasks"
 DOCUMENT = (ROOT / "docs" / "architecture.md").read_text()
-LONGEST = 350  # lines of a module; what is longer has two roles
+LONGEST = 350  # lines of a module below its docstring; what is longer has two roles
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -162,7 +162,8 @@ def test_no_two_modules_need_each_other() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_a_module_is_read_in_one_go(path: Path) -> None:
     """A long module holds two roles."""
-    assert len(path.read_text().splitlines()) <= LONGEST
+    told = ast.get_docstring(ast.parse(path.read_text()), clean=False) or ""
+    assert len(path.read_text().splitlines()) - len(told.splitlines()) <= LONGEST
 
 
 @pytest.mark.parametrize("thing", edges())

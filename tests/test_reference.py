@@ -236,3 +236,26 @@ def test_a_legal_repository_stays_as_it_is(repository: str) -> None:
     assume(len(repository) < 200)
     assert reference.is_repository(repository)
     assert reference.legal_repository(repository) == repository
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("ceph/daemon", "lab:5000/ceph/daemon"),
+        ("daemon", "lab:5000/daemon"),
+        ("localhost/ceph/daemon", "localhost/ceph/daemon"),
+        ("other:5000/daemon", "other:5000/daemon"),
+        ("docker.io/debian", "docker.io/library/debian"),
+    ],
+)
+def test_a_repository_is_one_of_the_registry(text: str, name: str) -> None:
+    """Unless a host stands before it."""
+    read = reference.parse_repository(text, "lab:5000")
+    assert (read.name, read.tag, read.digest) == (name, None, None)
+
+
+@pytest.mark.parametrize("text", ["a/b:1", "a/b:latest", f"a/b@sha256:{'0' * 64}", "a/B", "", "x:1/a/b:1"])
+def test_what_is_no_repository(text: str) -> None:
+    """A tag or a digest would be ignored, so it is refused."""
+    with pytest.raises(ReferenceInvalid):
+        reference.parse_repository(text, "lab:5000")

@@ -25,6 +25,7 @@ from cephtasks.registry import Client, download, push, read
 from cephtasks.store import Store
 from lab.engines import Node, node
 from lab.images import packed
+from lab.indexes import put_index
 from lab.registries import registry as started_registry
 from lab.tokens import token_service
 from lab.webs import Answer, Cut, Deed, Request, answering, between
@@ -137,26 +138,6 @@ def _this_machine() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _put_index(
-    target: Reference, folder: Path, kind: str, platforms: list[dict[str, str] | None]
-) -> list[Image]:
-    """An index of one image for each platform, put at the target."""
-    store = Store(folder / "index")
-    images = [packed(store, f"{number}", [{"a": f"{number}".encode()}]) for number in range(len(platforms))]
-    listed = []
-    with Client(target.registry) as client:
-        for image, platform in zip(images, platforms, strict=True):
-            push(client, target.with_digest(image.digest), image, store.open)
-            item = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest)}
-            listed.append({**item, "platform": platform} if platform else item)
-        document = {"schemaVersion": 2, "mediaType": kind, "manifests": listed}
-        path = f"/v2/{target.repository}/manifests/{target.tag}"
-        client.send(
-            "PUT", path, "it", ok=(201,), headers={"Content-Type": kind}, body=json.dumps(document).encode()
-        )
-    return images
-
-
 @pytest.mark.parametrize("kind", [OCI_INDEX, DOCKER_INDEX])
 def test_of_several_images_that_for_this_machine(target: Reference, tmp_path: Path, kind: str) -> None:
     """On Linux; what is for no machine is no image."""
@@ -168,13 +149,13 @@ def test_of_several_images_that_for_this_machine(target: Reference, tmp_path: Pa
         {"os": "linux", "architecture": here, "variant": "any"},
         {"os": "linux", "architecture": here},
     ]
-    images = _put_index(target, tmp_path, kind, platforms)
+    images = put_index(target, tmp_path, kind, platforms)
     assert _read(target) == images[3]
 
 
 def test_no_image_for_this_machine(target: Reference, tmp_path: Path) -> None:
     """The error names the machine, and the hint shows for which there are images."""
-    _put_index(target, tmp_path, DOCKER_INDEX, [{"os": "linux", "architecture": "mips64le"}])
+    put_index(target, tmp_path, DOCKER_INDEX, [{"os": "linux", "architecture": "mips64le"}])
     with pytest.raises(ImageNotInRegistry) as caught:
         _read(target)
     assert caught.value.fact == f"{target} has no image for linux/{_this_machine()}"

@@ -10,7 +10,7 @@ from cephtasks.oci import Descriptor
 from cephtasks.reference import Reference
 from cephtasks.registry.documents import find
 from cephtasks.registry.fanout import each
-from cephtasks.registry.tags import tags
+from cephtasks.registry.tags import tags_of
 from cephtasks.registry.transport import Client
 
 _BATCH = 32  # repositories whose manifests are known at once, however many there are
@@ -18,7 +18,7 @@ _BATCH = 32  # repositories whose manifests are known at once, however many ther
 
 @dataclass(frozen=True)
 class Contents:
-    """A repository's tags in the registry's order, each with a digest, and manifests by their digests.
+    """A repository's tags, sorted, each with a digest, and manifests by their digests.
 
     The manifests are those that tags name, and those that indexes among them name.
     """
@@ -41,7 +41,7 @@ class Contents:
         return sum(self.blobs.values())
 
 
-def read(client: Client, repositories: Iterable[str]) -> Iterator[Contents]:
+def contents(client: Client, repositories: Iterable[str]) -> Iterator[Contents]:
     """What each repository holds; a tag that goes meanwhile, or a manifest that is not there, is left out.
 
     Raises NotARegistry, BlobDamaged, and what the client raises.
@@ -53,29 +53,19 @@ def read(client: Client, repositories: Iterable[str]) -> Iterator[Contents]:
 
 def _read(client: Client, repositories: Sequence[str]) -> Iterator[Contents]:
     """The tags of all, then all that these name, then all that indexes among that name: each side by side."""
-    listed = each(lambda repository: list(tags(client, repository)), repositories)
-    tagged = _found(
-        client,
-        (
-            Reference(client.host, repository, tag)
-            for repository, names in zip(repositories, listed, strict=True)
-            for tag in names
-        ),
-    )
-    found = {reference.with_digest(document.digest): document for reference, document in tagged.items()}
-    manifests = dict(found)
-    while wanted := _named(found) - manifests.keys():
-        found = _found(client, sorted(wanted, key=str))
-        manifests.update(found)
+    listed = tags_of(client, repositories)
+    named = (Reference(client.host, repository, tag) for repository, names in listed for tag in names)
+    tagged = _found(client, named)
+    latest = {reference.with_digest(document.digest): document for reference, document in tagged.items()}
+    manifests = dict(latest)
+    while wanted := _named(latest) - manifests.keys():
+        latest = _found(client, sorted(wanted, key=str))
+        manifests.update(latest)
     for repository in repositories:
         yield Contents(
             repository,
-            {
-                at.tag: document.digest
-                for at, document in tagged.items()
-                if at.tag and at.repository == repository
-            },
-            {document.digest: document for at, document in manifests.items() if at.repository == repository},
+            {at.tag or "": found.digest for at, found in tagged.items() if at.repository == repository},
+            {found.digest: found for at, found in manifests.items() if at.repository == repository},
         )
 
 

@@ -1,4 +1,4 @@
-"""Fan-out: ask many things of a registry at once, and give the answers in order."""
+"""Fanout: ask many things of a registry at once, and give the answers in order."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator

@@ -4,18 +4,22 @@ from pathlib import Path
 
 from invoke.collection import Collection
 
-from cephtasks.tasks import about, builder, demo, image, registry
+from cephtasks.tasks import about, builder, demo, image, reading, registry
 from cephtasks.tasks.typed import SettingsTask
 
 _TOP = (
     *(image.fetch_base, image.build, image.compile, image.pack, image.check, image.fix),
-    *(image.tag, image.push, image.catalog, image.compact, about.status, about.settings, demo.demo),
+    *(image.tag, image.push, reading.catalog, image.compact, about.status, about.settings, demo.demo),
 )
+
+_REGISTRY = (reading.tags, reading.inspect, reading.du, reading.diff)
 
 
 def namespace(folder: Path) -> Collection:
     """All tasks, for a `tasks.py` in `folder`; the `.env` beside it holds the settings."""
-    registries = Collection("registry", registry.up, registry.down, registry.diff)
+    registries = Collection(
+        "registry", registry.up, registry.down, reading.tags, reading.inspect, reading.du, reading.diff
+    )
     builders = Collection("builder", builder.image)
     root = Collection(*_TOP, registries, builders)
     root.configure({"cephtasks": {"folder": str(folder)}})

@@ -184,14 +184,6 @@ def push(run: Session, reference: str = "", to: str = "", json: bool = False) ->
     report.pushed(_push(run, run.store.require_image(name), target), json)
 
 
-@typed("REGISTRY", "REGISTRY_CA", "REGISTRY_INSECURE")
-def catalog(run: Session) -> None:
-    """List the repositories of the registry, as JSON."""
-    from cephtasks import registry
-
-    console.result_json({"repositories": list(registry.catalog(run.registry()))}, indent=4)
-
-
 def _compile(run: Session, extra_env: list[str]) -> None:
     from cephtasks import builder, source
 

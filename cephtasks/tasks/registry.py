@@ -1,7 +1,6 @@
 """Registry: the tasks around a registry of this machine's own."""
 
-from cephtasks import console, reference
-from cephtasks.tasks import report
+from cephtasks import console
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
@@ -20,22 +19,3 @@ def down(run: Session) -> None:
     from cephtasks import local_registry
 
     local_registry.down(run.settings, lambda: run.engine, run.dry)
-
-
-@typed(
-    "REGISTRY_CA",
-    "REGISTRY_INSECURE",
-    "STATE_DIR",
-    positional=("a", "b"),
-    checks={"a": reference.parse, "b": reference.parse},
-    a="the image that a node has",
-    b="the image that it is to have",
-    json="print one JSON document on stdout",
-)
-def diff(run: Session, a: str, b: str, json: bool = False) -> None:
-    """Show what changed from image A to B, and what a node fetches."""
-    from cephtasks import intake
-    from cephtasks.difference import compare
-
-    one, other = (intake.from_registry(run.stock, reference.parse(name)) for name in (a, b))
-    report.difference(compare(one, other, lambda layer: intake.known_files(run.stock, layer)), json)

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from cephtasks import console
 
 if TYPE_CHECKING:
-    from cephtasks.difference import Difference
     from cephtasks.findings import Finding
     from cephtasks.pack import Packed, Prepared
     from cephtasks.registry import Pushed
     from cephtasks.settings import Settings
     from cephtasks.status import Status
-    from cephtasks.tree import Entry
 
 
 def findings(found: "Sequence[Finding]", as_json: bool) -> None:
@@ -69,38 +67,16 @@ def status(found: "Status", as_json: bool) -> None:
         for item in found.layers
     ]
     push = found.push
-    console.result(f"{found.image} on {found.base} ({_count(found.base_layers, 'layer')})")
+    console.result(f"{found.image} on {found.base} ({console.count(found.base_layers, 'layer')})")
     console.table(("layer", "component", "files", "blob", "content", "shadowed"), rows)
     live, garbage = console.size(found.live_bytes), console.size(found.garbage_bytes)
     console.result(f"live: {live}; garbage: {garbage}")
     if push.unknown:
         console.result(f"push to {push.target}: not known, {push.unknown}")
     else:
-        console.result(f"push to {push.target}: {_count(push.blobs, 'blob')}, {console.size(push.bytes)}")
-
-
-def difference(found: "Difference", as_json: bool) -> None:
-    """Files that changed from one image to another, and what a node fetches for that."""
-    if as_json:
-        console.result_json(found.document())
-        return
-    kinds = (("added", found.added), ("removed", found.removed), ("changed", found.changed))
-    rows = [
-        (kind, f"/{change.path}", _size(change.before), _size(change.after))
-        for kind, changes in kinds
-        for change in changes
-    ]
-    if rows:
-        console.table(("what", "path", "before", "after"), rows)
-    if found.unread:
-        unread = _count(len(found.unread), "layer")
-        console.say(f"{unread} not read: a file that replaces one of theirs counts as added")
-    counts = ", ".join(f"{len(changes)} {kind}" for kind, changes in kinds)
-    console.result(f"{counts}; a node fetches {console.size(found.fetched_bytes)}")
-
-
-def _size(entry: "Entry | None") -> str:
-    return console.size(entry.size) if entry else ""
+        console.result(
+            f"push to {push.target}: {console.count(push.blobs, 'blob')}, {console.size(push.bytes)}"
+        )
 
 
 def rewrite(prepared: "Prepared") -> None:
@@ -108,11 +84,7 @@ def rewrite(prepared: "Prepared") -> None:
     layers = prepared.plan.layers
     size = console.size(sum(new.content_bytes for new in layers))
     gone = len(prepared.before.layers) - prepared.plan.kept
-    console.say(f"compacting writes {_count(len(layers), 'layer')} with {size} in place of {gone}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    console.say(f"compacting writes {console.count(len(layers), 'layer')} with {size} in place of {gone}")
 
 
 def settings(chosen: "Settings", as_json: bool) -> None:
