@@ -59,9 +59,10 @@ class Trust:
             return []
         own = self._certificates(urlsplit(url).netloc)
         options = [word for ca in own.cas[:1] for word in ("--cacert", str(ca))]
-        return options + [
-            word for cert, key in own.pairs[:1] for word in ("--cert", str(cert), "--key", str(key))
-        ]
+        for certificate, key in own.pairs[:1]:
+            # What follows a colon would be the key's password.
+            options += ["--cert", str(certificate).replace(":", "\\:"), "--key", str(key)]
+        return options
 
     def hint(self, host: str) -> str:
         """What to do about a host whose CA is not known."""
