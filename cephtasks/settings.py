@@ -126,6 +126,11 @@ def debugging() -> bool:
     return os.environ.get(DEBUG_KEY, "").lower() in values.TRUE
 
 
+def docker_auth_config() -> str:
+    """The logins that CI systems hand over, as JSON; no setting, as they are secret."""
+    return os.environ.get("DOCKER_AUTH_CONFIG", "")
+
+
 def example() -> str:
     """The text of `.env.example`: every key with its default and one comment."""
     lines = ["# Copy to .env and change what differs. A flag beats the environment, which beats this file."]

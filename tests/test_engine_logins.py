@@ -100,3 +100,23 @@ def test_a_config_that_is_damaged_is_told(folder: Path, auths: object) -> None:
             ask()
         assert caught.value.exit_code == 2
         assert "secret" not in str(caught.value)
+
+
+def test_logins_that_are_handed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CI systems give them in DOCKER_AUTH_CONFIG, which goes before the file; what it lacks the file has."""
+    handed = {"auths": {"lab:5000": {"auth": encoded("ci:word")}, "token:5000": {"identitytoken": "t"}}}
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps(handed))
+    configure(folder, auths={name: {"auth": encoded("user:word")} for name in ("lab:5000", "own:5000")})
+    assert credentials("lab:5000") == ("ci", "word")
+    assert credentials("own:5000") == ("user", "word")
+    assert credentials("token:5000") == ("<token>", "t")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"auths": {"lab:5000": "secret"}}'])
+def test_handed_over_logins_that_are_damaged(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """It is told which ones, and nothing of them."""
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", text)
+    with pytest.raises(DockerConfigInvalid) as caught:
+        credentials("lab:5000")
+    assert caught.value.fact == "the logins in DOCKER_AUTH_CONFIG cannot be read"
+    assert caught.value.hint == "unset DOCKER_AUTH_CONFIG"

@@ -1,11 +1,14 @@
 """Logins: look up a registry's user and password in Docker's credential store."""
 
+import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import docker.auth
 import docker.errors
 
-from cephtasks import console
+from cephtasks import console, settings
 from cephtasks.engine.troubles import reason
 from cephtasks.errors import DockerConfigInvalid
 
@@ -17,7 +20,7 @@ def credentials(registry: str) -> tuple[str, str] | None:
     """
     try:
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a helper that is missing
-            found = config().resolve_authconfig(registry)
+            found = _handed_over().resolve_authconfig(registry) or config().resolve_authconfig(registry)
     except docker.errors.DockerException as error:
         console.warn(f"Docker's credential store does not answer for {registry}: {reason(error)}")
         return None
@@ -33,10 +36,21 @@ def credentials(registry: str) -> tuple[str, str] | None:
 
 def config() -> docker.auth.AuthConfig:
     """The logins of Docker's config.json. Raises DockerConfigInvalid."""
-    try:
+    with _readable("Docker's config.json", "docker logout"):
         return docker.auth.load_config()
+
+
+def _handed_over() -> docker.auth.AuthConfig:
+    """The logins of DOCKER_AUTH_CONFIG, which go before those of the file, as Docker has it."""
+    with _readable("DOCKER_AUTH_CONFIG", "unset DOCKER_AUTH_CONFIG"):
+        document = json.loads(settings.docker_auth_config() or "{}")
+        return docker.auth.AuthConfig({"auths": docker.auth.parse_auth(document.get("auths", {}), True)})
+
+
+@contextmanager
+def _readable(place: str, hint: str) -> Iterator[None]:
+    try:
+        yield
     except (docker.errors.DockerException, ValueError, LookupError, TypeError, AttributeError) as error:
         # The SDK's words could quote a password.
-        raise DockerConfigInvalid(
-            "the logins in Docker's config.json cannot be read", "docker logout"
-        ) from error
+        raise DockerConfigInvalid(f"the logins in {place} cannot be read", hint) from error
