@@ -57,6 +57,7 @@
          ├─ NotARegistry
          ├─ RegistryUnauthorized
          ├─ RegistryRefused
+         ├─ UploadLost
          ├─ ImageNotInRegistry
          ├─ PushNotKept
          ├─ TagsWouldGo
@@ -327,6 +328,10 @@ class RegistryRefused(CephtasksError):
         self.status = status
         self.error_code = error_code
         self.retry_after = retry_after
+
+
+class UploadLost(CephtasksError):
+    """The registry does not go on with an upload that had begun."""
 
 
 class ImageNotInRegistry(CephtasksError):

@@ -9,14 +9,14 @@ import pytest
 from cephtasks.errors import (
     BlobDamaged,
     CephtasksError,
-    NotARegistry,
     RegistryRefused,
     RegistryUnauthorized,
     RegistryUnreachable,
+    UploadLost,
 )
 from cephtasks.oci import Descriptor, digest_of
 from cephtasks.registry import Client, blobs
-from cephtasks.registry.blobs import Upload
+from cephtasks.registry.uploads import Upload
 from cephtasks.registry.workers import Stopped
 from lab.registries import Registry, registry
 from lab.webs import Answer, Cut, Deed, Request, answering, between
@@ -184,23 +184,27 @@ def test_a_blob_that_is_damaged_here(
 
 
 def test_a_blob_that_is_damaged_on_its_way(lab: Registry, repository: str, tmp_path: Path) -> None:
-    """It is the registry's refusal that is told."""
+    """It is sent again, whole."""
     refusal = (
         b'{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match uploaded content"}]}'
     )
+    todo = [Answer(400, {}, refusal)]
 
     def meddle(request: Request) -> Answer | None:
-        return Answer(400, {}, refusal) if request.method == "PUT" else None
+        return todo.pop() if todo and request.method == "PUT" else None
 
-    blob = _blob(tmp_path, _CONTENT + b"on its way")
-    with between(lab.host, meddle) as web, pytest.raises(RegistryRefused, match="DIGEST_INVALID"):
-        _bring(web.host, _upload(tmp_path, repository, blob))
+    upload = _upload(tmp_path, repository, _blob(tmp_path, _CONTENT + b"on its way"))
+    with between(lab.host, meddle) as web:
+        assert _bring(web.host, upload) == "uploaded"
+    assert todo == []
+    assert lab.blob(upload.blob.digest).read_bytes() == _CONTENT + b"on its way"
+    assert lab.unfinished(repository) == []
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "fact"),
     [
-        (Answer(202), NotARegistry, "HOST does not answer as a registry: it does not say where to upload to"),
+        (Answer(202), UploadLost, "HOST does not say where to upload to"),
         (
             Answer(200, {"Content-Type": "text/html"}, b"<html>"),
             RegistryRefused,

@@ -13,6 +13,7 @@ from cephtasks import layer, layer_index
 from cephtasks.errors import BlobDamaged, NotARegistry, RegistryRefused, RegistryUnreachable
 from cephtasks.oci import Descriptor, digest_of
 from cephtasks.registry import Client, blobs, download, ranges
+from cephtasks.registry.uploads import Upload, shown_name, silent
 from cephtasks.tree import Entry, Kind
 from lab.registries import Registry, registry
 from lab.webs import Answer, Deed, Request, Web, answering, between
@@ -32,7 +33,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 def _upload(lab: Registry, content: bytes) -> Descriptor:
     blob = Descriptor("application/octet-stream", digest_of(content), len(content))
-    upload = blobs.Upload("a/b", blob, lambda _: io.BytesIO(content), blobs.silent)
+    upload = Upload("a/b", blob, lambda _: io.BytesIO(content), silent)
     with Client(lab.host) as client:
         blobs.bring(client, upload, threading.Event())
     return blob
@@ -124,7 +125,7 @@ def test_progress_grows_to_the_size(lab: Registry) -> None:
     done = [report[1] for report in told]
     assert len(done) > 2
     assert done == sorted(done)
-    assert told[-1] == (blobs.shown_name(_BLOB), len(_CONTENT), len(_CONTENT), "")
+    assert told[-1] == (shown_name(_BLOB), len(_CONTENT), len(_CONTENT), "")
 
 
 @pytest.mark.parametrize("knows_ranges", [True, False])

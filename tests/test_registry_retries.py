@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cephtasks.errors import CephtasksError, NotARegistry, RegistryRefused, RegistryUnreachable
+from cephtasks.errors import CephtasksError, NotARegistry, RegistryRefused, RegistryUnreachable, UploadLost
 from cephtasks.registry.retries import persist
 
 
@@ -30,7 +30,7 @@ def _failing(error: CephtasksError, times: int) -> tuple[Callable[[], str], list
         RegistryUnreachable("reset"),
         RegistryRefused("busy", status=503),
         RegistryRefused("too many", status=429),
-        RegistryRefused("session lost", status=404, error_code="BLOB_UPLOAD_UNKNOWN"),
+        UploadLost("session lost"),
     ],
 )
 def test_what_may_pass_is_tried_again(error: CephtasksError) -> None:
@@ -59,6 +59,13 @@ def test_it_ends_after_four_times() -> None:
         persist(act)
     pauses = [round(later - sooner, 1) for sooner, later in itertools.pairwise(called)]
     assert pauses == [0.2, 1.0, 3.0]
+
+
+def test_it_goes_on_while_it_gets_further() -> None:
+    """Each step ahead counts as a new beginning."""
+    act, called = _failing(RegistryUnreachable("reset"), 6)
+    assert persist(act, progress=lambda: len(called)) == "done"
+    assert len(called) == 7
 
 
 def test_a_registry_may_ask_for_time() -> None:

@@ -16,10 +16,10 @@ import requests
 from cephtasks.errors import BlobDamaged
 from cephtasks.oci import Descriptor
 from cephtasks.registry import troubles
-from cephtasks.registry.blobs import OnProgress, shown_name, silent
 from cephtasks.registry.retries import persist
 from cephtasks.registry.scopes import pull_scopes
 from cephtasks.registry.transport import Client
+from cephtasks.registry.uploads import OnProgress, shown_name, silent
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
@@ -70,7 +70,7 @@ def download(
         if start < done < blob.size:  # of an answer without a length nobody else sees that it was cut
             raise troubles.broke_off(client.base)
 
-    persist(go_on)
+    persist(go_on, progress=lambda: done)
     if done != blob.size or f"sha256:{digest.hexdigest()}" != blob.digest:
         fact = f"{client.host} sends other bytes for blob {blob.digest} of {repository}"
         raise BlobDamaged(fact, "type the same again")

@@ -20,7 +20,19 @@ def digest_at(client: Client, reference: Reference) -> str | None:
     )
     if answer.status_code == 404:
         return None
-    return answer.headers.get("Docker-Content-Digest") or _digest_of_body(client, reference)
+    told = answer.headers.get("Docker-Content-Digest")
+    if told:
+        return told
+    manifest = read_back(client, reference)
+    return None if manifest is None else digest_of(manifest)
+
+
+def read_back(client: Client, reference: Reference) -> bytes | None:
+    """The bytes of the manifest that a tag or digest names in the registry; None where it names none."""
+    answer = client.send(
+        "GET", target(reference), str(reference), push_scopes(reference.repository), (200, 404), ACCEPT
+    )
+    return answer.content if answer.status_code == 200 else None
 
 
 def put(client: Client, reference: Reference, manifest: bytes, media_type: str) -> frozenset[str]:
@@ -49,10 +61,3 @@ def show(client: Client, reference: Reference, media_type: str) -> None:
 def target(reference: Reference) -> str:
     """The path of a manifest in its registry."""
     return f"/v2/{reference.repository}/manifests/{reference.target}"
-
-
-def _digest_of_body(client: Client, reference: Reference) -> str | None:
-    answer = client.send(
-        "GET", target(reference), str(reference), push_scopes(reference.repository), (200, 404), ACCEPT
-    )
-    return digest_of(answer.content) if answer.status_code == 200 else None

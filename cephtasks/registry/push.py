@@ -1,19 +1,20 @@
 """Push: send an image to a registry, and see that the registry kept it."""
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from cephtasks.errors import Interrupted, PushNotKept, ReferenceInvalid
-from cephtasks.oci import Descriptor, Image
+from cephtasks.oci import Descriptor, Image, digest_of
 from cephtasks.reference import DEFAULT_TAG, Reference
 from cephtasks.registry import blobs, manifests
-from cephtasks.registry.blobs import MOUNTED, PRESENT, UPLOADED, OnProgress, OpenBlob, Upload, silent
+from cephtasks.registry.blobs import MOUNTED, PRESENT, UPLOADED
 from cephtasks.registry.retries import persist
 from cephtasks.registry.transport import Client
+from cephtasks.registry.uploads import OnProgress, OpenBlob, Pieces, Upload, silent
+from cephtasks.registry.verification import verify
 from cephtasks.registry.workers import run_all
 
 _THREADS = 4
@@ -67,17 +68,22 @@ def push(
     *,
     mount_from: Mapping[str, str] | None = None,
     threads: int = _THREADS,
+    chunk_size: int = 0,
+    reread: bool = False,
 ) -> Pushed:
     """Bring an image into a registry: the blobs that it lacks, then the manifest, then a look at the tag.
 
     `open_blob` gives a blob's bytes by digest, `on_progress` gets name, bytes done, bytes in all and a
     note, from `threads` threads, `mount_from` names for a digest a repository of the same registry that
-    has it. Raises ReferenceInvalid, BlobDamaged, PushNotKept, Interrupted, and what the client raises.
+    has it, `chunk_size` is how many bytes one request may carry (0: any number), with `reread` every blob
+    is read back in the end. Raises ReferenceInvalid, BlobDamaged, UploadLost, PushNotKept, Interrupted, and
+    what the client raises.
     """
     _require_own_digest(reference, image)
     started = time.monotonic()
+    sources, pieces = mount_from or {}, Pieces(chunk_size)
     uploads = [
-        Upload(reference.repository, blob, open_blob, on_progress, (mount_from or {}).get(blob.digest, ""))
+        Upload(reference.repository, blob, open_blob, on_progress, sources.get(blob.digest, ""), pieces)
         for blob in _blobs(image)
     ]
     try:
@@ -85,6 +91,8 @@ def push(
             statuses = _show(client, reference, image, uploads)
         else:
             statuses = _send(client, reference, image, uploads, threads)
+            if reread:
+                verify(client, reference, _blobs(image), on_progress, threads)
     except KeyboardInterrupt as error:
         raise Interrupted(
             f"push to {reference} was stopped; the registry keeps the blobs that were through",
@@ -119,7 +127,7 @@ def _send(
     _ = client.base
     # The largest first: then no thread begins a long upload when the others are done.
     queued = sorted(uploads, key=lambda upload: -upload.blob.size)
-    jobs = [partial(_persistently, blobs.bring, client, upload) for upload in queued]
+    jobs = [partial(blobs.bring, client, upload) for upload in queued]
     done = run_all(jobs, threads)
     statuses = {upload.blob.digest: status for upload, status in zip(queued, done, strict=True)}
     if persist(partial(manifests.digest_at, client, reference)) != image.digest:
@@ -129,26 +137,27 @@ def _send(
 
 
 def _name(client: Client, reference: Reference, image: Image, uploads: Sequence[Upload]) -> dict[str, str]:
-    """Put the manifest, once more after sending what a registry had called present and lacks."""
-    put = partial(manifests.put, client, reference, image.manifest, image.media_type)
-    lacking = persist(put)
-    again = [replace(upload, source="") for upload in uploads if upload.blob.digest in lacking]
-    if again:
-        run_all([partial(_persistently, blobs.deliver, client, upload) for upload in again], _THREADS)
-        lacking = persist(put)
-    if lacking:
-        raise PushNotKept(
-            f"{reference} was not written: {client.host} says that it lacks {min(lacking)}",
-            f"look at the log of {client.host}, then type the same again",
-        )
-    return {upload.blob.digest: UPLOADED for upload in again}
+    """Put the manifest, again after sending what a registry had called present and lacks."""
+    sent: dict[str, str] = {}
+    while lacking := persist(partial(manifests.put, client, reference, image.manifest, image.media_type)):
+        again = [
+            replace(upload, source="") for upload in uploads if upload.blob.digest in lacking - sent.keys()
+        ]
+        if not again:
+            raise PushNotKept(
+                f"{reference} was not written: {client.host} says that it lacks {min(lacking)}",
+                f"look at the log of {client.host}, then type the same again",
+            )
+        run_all([partial(blobs.deliver, client, upload) for upload in again], _THREADS)
+        sent |= {upload.blob.digest: UPLOADED for upload in again}
+    return sent
 
 
 def _require_kept(client: Client, reference: Reference, image: Image) -> None:
-    kept = persist(partial(manifests.digest_at, client, reference))
-    if kept != image.digest:
+    kept = persist(partial(manifests.read_back, client, reference))
+    if kept != image.manifest:
         raise PushNotKept(
-            f"{reference} names {kept or 'nothing'} after the push, not {image.digest}",
+            f"{reference} names {digest_of(kept) if kept else 'nothing'} after the push, not {image.digest}",
             "type the same again, unless somebody else pushes there",
         )
 
@@ -172,15 +181,6 @@ def _show(client: Client, reference: Reference, image: Image, uploads: Sequence[
     if manifests.digest_at(client, reference) != image.digest:
         manifests.show(client, reference, image.media_type)
     return statuses
-
-
-def _persistently(
-    act: Callable[[Client, Upload, threading.Event], str],
-    client: Client,
-    upload: Upload,
-    stop: threading.Event,
-) -> str:
-    return persist(partial(act, client, upload, stop), stop)
 
 
 def _blobs(image: Image) -> tuple[Descriptor, ...]:
