@@ -2,18 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
-# While bars are shown they own the terminal: what is said meanwhile goes above them.
-_showing_bars: list[Console] = []
+# While bars or a status are shown they own the terminal: what is said meanwhile goes above them.
+_showing: list[Console] = []
 
 
 def say(text: str) -> None:
@@ -27,7 +28,13 @@ def warn(text: str) -> None:
 
 
 def stream(chunk: bytes) -> None:
-    """Pass another program's output on to stderr, byte for byte and at once."""
+    """Pass another program's output on to stderr at once, byte for byte.
+
+    While bars or a status are shown, it is to be whole lines.
+    """
+    if _showing:
+        _stderr().print(Text.from_ansi(chunk.decode(errors="replace").removesuffix("\n")))
+        return
     sys.stderr.buffer.write(chunk)
     sys.stderr.buffer.flush()
 
@@ -102,15 +109,37 @@ def bars() -> Iterator[Bars]:
     )
     console = _stderr()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        _showing_bars.append(console)
+        _showing.append(console)
         try:
             yield Bars(progress)
         finally:
-            _showing_bars.pop()
+            _showing.pop()
+
+
+@contextmanager
+def status(tell: Callable[[], str]) -> Iterator[bool]:
+    """Keep a line below what goes by for as long as the block lasts, asking time and again what it tells.
+
+    Whether there is one: a pipe has none, nor has a terminal that cannot go back in a line.
+    """
+    console = _stderr()
+    if not console.is_interactive:
+        yield False
+        return
+
+    def latest() -> Text:
+        return Text(tell(), no_wrap=True, overflow="ellipsis")
+
+    with Live(get_renderable=latest, console=console, transient=True, refresh_per_second=4):
+        _showing.append(console)
+        try:
+            yield True
+        finally:
+            _showing.pop()
 
 
 def _stderr() -> Console:
-    return _showing_bars[-1] if _showing_bars else Console(file=sys.stderr, soft_wrap=True, highlight=False)
+    return _showing[-1] if _showing else Console(file=sys.stderr, soft_wrap=True, highlight=False)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

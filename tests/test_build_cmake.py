@@ -58,18 +58,23 @@ def toy(tmp_path: Path) -> Path:
     return folder
 
 
-def build(folder: Path, environment: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+def build(
+    folder: Path, environment: Mapping[str, str] = {}, *volumes: str
+) -> subprocess.CompletedProcess[str]:
     """Run build-cmake as it is called by the builder, as that somebody."""
     command = ["docker", "run", "--rm", "--network=none", f"--user={STRANGER}:{STRANGER}", "--workdir=/ceph"]
     command += [f"--volume={folder}:/ceph", f"--volume={BUILD_CMAKE}:/usr/local/bin/build-cmake:ro"]
+    command += [f"--volume={volume}" for volume in volumes]
     variables = {"HOME": "/tmp", "SHA1_OR_REF": "", "GENERATE_DOCKER_IMAGE": "false", "BUILD_THREADS": "2"}
     command += [f"--env={name}={value}" for name, value in {**variables, **environment}.items()]
     return subprocess.run([*command, OUR_BUILDER, "build-cmake"], check=False, capture_output=True, text=True)
 
 
-def built(folder: Path, environment: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+def built(
+    folder: Path, environment: Mapping[str, str] = {}, *volumes: str
+) -> subprocess.CompletedProcess[str]:
     """Run build-cmake where that must go well."""
-    done = build(folder, environment)
+    done = build(folder, environment, *volumes)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -103,13 +108,45 @@ def test_headers_are_installed_where_they_are_asked_for(toy: Path) -> None:
 
 
 def test_a_second_run_changes_nothing(toy: Path) -> None:
-    """Nothing is configured or compiled again, and every file is the same, byte for byte."""
+    """Nothing is configured, compiled or installed again."""
     built(toy)
     before = installed(toy)
     done = built(toy, {"RECONFIGURE": "false"})
     assert "configuring" not in done.stderr
     assert "no work to do" in done.stdout
+    assert "installed before" in done.stderr
     assert installed(toy) == before
+
+
+def test_what_the_install_tree_lost_is_installed_again(toy: Path) -> None:
+    """Though nothing is compiled; and so is a file that is installed just as it is in the source."""
+    built(toy)
+    before = installed(toy)
+    (toy / "build/install/usr/bin/hello").unlink()
+    built(toy)
+    assert installed(toy) == before
+    (toy / "build/install/usr/bin/hello").write_text("changed")
+    built(toy)
+    assert installed(toy) == before
+    (toy / "toy.conf").write_text("two\n")
+    assert "no work to do" in built(toy).stdout
+    assert installed(toy)["etc/toy.conf"] == b"two\n"
+
+
+def test_make_serves_where_there_is_no_ninja(toy: Path) -> None:
+    """An image need not have it."""
+    done = built(toy, {}, "/dev/null:/usr/bin/ninja")
+    assert set(installed(toy)) == PROGRAM
+    assert "[100%] Built target hello" in done.stdout
+
+
+def test_link_jobs_are_apart(toy: Path) -> None:
+    """ninja has a pool for them, of that depth."""
+    built(toy, {"LINK_THREADS": "1"})
+    rules = (toy / "build/CMakeFiles/rules.ninja").read_text()
+    assert "pool links\n  depth = 1\n" in rules
+    link = (toy / "build/build.ninja").read_text().partition("\nbuild hello: ")[2].partition("\nbuild ")[0]
+    assert "  pool = links\n" in link
 
 
 def test_configuring_again_compiles_nothing_again(toy: Path) -> None:
@@ -201,6 +238,7 @@ def test_a_failed_configure_is_passed_on(toy: Path) -> None:
         ({"INSTALL_HEADERS": "1"}, "INSTALL_HEADERS is '1'"),
         ({"BUILD_THREADS": "0"}, "BUILD_THREADS is '0', not a number of 1 or more"),
         ({"BUILD_THREADS": "$(touch ran)"}, "not a number"),
+        ({"LINK_THREADS": "none"}, "LINK_THREADS is 'none', not a number of 1 or more"),
         ({"CONFIGURE_FLAGS": "-DA='open"}, "CONFIGURE_FLAGS cannot be split into words"),
         ({"GENERATE_DOCKER_IMAGE": "true"}, "images are made by invoke pack"),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cephtasks import builder, settings
-from cephtasks.builder.configured import Configuration, why_configure
+from cephtasks.builder.configured import Configuration, Decision, decide
 from cephtasks.builder.contract import run_spec
 from cephtasks.builder.failures import failure
 from cephtasks.engine import LABEL, Engine, Mount, RunResult
@@ -237,22 +237,28 @@ _CONFIGURED = Configuration("-DA=1", "sha256:1", "ccache", 1, {"CXX": "g++"})
 
 
 @pytest.mark.parametrize(
-    ("reconfigure", "last", "why"),
+    ("reconfigure", "last", "configures", "why"),
     [
-        ("auto", None, "as it is not known how it was"),
-        ("auto", _CONFIGURED, None),
-        ("auto", replace(_CONFIGURED, flags="-DA=2"), "as CONFIGURE_FLAGS changed"),
-        ("auto", replace(_CONFIGURED, image="sha256:2"), "as the builder image changed"),
-        ("auto", replace(_CONFIGURED, launcher="none"), "as the compiler launcher changed"),
-        ("auto", replace(_CONFIGURED, variables={}), "as a variable of the compilers changed"),
-        ("true", _CONFIGURED, "as RECONFIGURE asks"),
-        ("false", replace(_CONFIGURED, flags="-DA=2"), None),
-        ("false", None, None),
+        ("auto", None, True, "as it is not known how it was"),
+        ("auto", _CONFIGURED, False, "as nothing of it changed"),
+        ("auto", replace(_CONFIGURED, flags="-DA=2"), True, "as CONFIGURE_FLAGS changed"),
+        ("auto", replace(_CONFIGURED, image="sha256:2"), True, "as the builder image changed"),
+        ("auto", replace(_CONFIGURED, launcher="none"), True, "as the compiler launcher changed"),
+        ("auto", replace(_CONFIGURED, link_jobs=2), True, "as the number of link jobs changed"),
+        ("auto", replace(_CONFIGURED, variables={}), True, "as a variable of the compilers changed"),
+        ("true", _CONFIGURED, True, "as RECONFIGURE asks"),
+        ("false", replace(_CONFIGURED, flags="-DA=2"), False, "as RECONFIGURE asks"),
+        ("false", None, False, "as RECONFIGURE asks"),
     ],
 )
-def test_when_to_configure(reconfigure: str, last: Configuration | None, why: str | None) -> None:
+def test_when_to_configure(reconfigure: str, last: Configuration | None, configures: bool, why: str) -> None:
     """By itself where anything that it depends on changed, and that is named; else as RECONFIGURE says."""
-    assert why_configure(reconfigure, _CONFIGURED, last) == why
+    assert decide(reconfigure, _CONFIGURED, last, configured=True) == Decision(configures, why)
+
+
+def test_what_was_never_configured_is() -> None:
+    """Whatever is remembered of a build folder that is gone."""
+    assert decide("auto", _CONFIGURED, _CONFIGURED, configured=False).configure
 
 
 def configured(source: Source) -> str:

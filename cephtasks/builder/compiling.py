@@ -9,24 +9,28 @@ from pathlib import Path
 from cephtasks import console
 from cephtasks.builder import cache, contract, launcher
 from cephtasks.builder.cache import CacheUse, RunLog
-from cephtasks.builder.configured import record_of, why_configure
+from cephtasks.builder.configured import decide, record_of
 from cephtasks.builder.contract import OUR_BUILDER, Builder
 from cephtasks.builder.failures import failure, not_started
 from cephtasks.builder.jobs import jobs_for
 from cephtasks.builder.log import Log
+from cephtasks.builder.output import Output
+from cephtasks.builder.screen import showing
 from cephtasks.engine import Engine, RunSpec
 from cephtasks.errors import BuildFolderForeign, CompileFailed, ContainerFailed, InstallTreeEmpty, Interrupted
 from cephtasks.settings import Settings
 from cephtasks.source import Source
 
 _LINES_SHOWN = 20
+_SOCKET = "/var/run/docker.sock"  # of a remote engine, as seen there
 
 
 @dataclass(frozen=True)
 class Compiled:
     """What a run of the builder made: the install tree, the build folder; its time in seconds, its log.
 
-    `use` is what it found in the cache, None where it did not compile through ccache.
+    `use` is what it found in the cache, None where it did not compile through ccache; `warnings` are those
+    of compilers and CMake.
     """
 
     tree: Path
@@ -34,12 +38,15 @@ class Compiled:
     seconds: float
     log: Path
     use: CacheUse | None = None
+    warnings: int = 0
 
 
-def preflight(settings: Settings, engine: Engine, extra_env: Sequence[str]) -> Builder:
+def preflight(
+    settings: Settings, engine: Engine, extra_env: Sequence[str], *, trusted: bool = False
+) -> Builder:
     """Find what would fail a compile before anything slow is started, a clone for one; what compiles.
 
-    Raises BuildArgumentInvalid, ImageNotFound, LauncherMissing.
+    A `trusted` image gets the engine's socket. Raises BuildArgumentInvalid, ImageNotFound, LauncherMissing.
     """
     contract.command(settings)
     contract.pairs(extra_env)
@@ -47,18 +54,24 @@ def preflight(settings: Settings, engine: Engine, extra_env: Sequence[str]) -> B
     hint = "invoke builder.image" if image == OUR_BUILDER else f"docker pull {image}"
     found = engine.require_image(image, hint)
     jobs = jobs_for(engine.capacity(), settings.memory_per_job, settings.build_threads)
-    return Builder(found, launcher.choose(settings, found, engine), jobs)
+    socket = (engine.socket or _SOCKET) if trusted else ""
+    return Builder(found, launcher.choose(settings, found, engine), jobs, socket)
 
 
 def compile(  # noqa: A001 — the verb that the task has
-    source: Source, settings: Settings, engine: Engine, extra_env: Sequence[str] = ()
+    source: Source,
+    settings: Settings,
+    engine: Engine,
+    extra_env: Sequence[str] = (),
+    *,
+    trusted: bool = False,
 ) -> Compiled:
     """Run BUILD_COMMAND on the source in the builder image, its output live on stderr and in a log.
 
     Raises BuildArgumentInvalid, ImageNotFound, LauncherMissing, BuildFolderForeign, CacheUnwritable,
     CompileFailed, InstallTreeEmpty, Interrupted, StateUnwritable, ContainerFailed.
     """
-    builder = preflight(settings, engine, extra_env)
+    builder = preflight(settings, engine, extra_env, trusted=trusted)
     settings = contract.as_told(settings, extra_env)
     build, user = source.folder / "build", contract.user_of(source.folder)
     _require_own(build, user)
@@ -66,36 +79,36 @@ def compile(  # noqa: A001 — the verb that the task has
         _clean(build, engine)
     record = record_of(source.folder, settings.state_dir)
     wanted = contract.configuration(settings, builder, extra_env)
-    if (build / "CMakeCache.txt").exists() and not settings.clean:
-        why = why_configure(settings.reconfigure, wanted, record.read())
-    else:
-        why = "as it never was"
-    spec = contract.run_spec(source, settings, builder, why is not None, extra_env)
-    console.say(f"{settings.build_command}: " + (f"configuring, {why}" if why else "configured as before"))
+    configured = (build / "CMakeCache.txt").exists() and not settings.clean
+    decision = decide(settings.reconfigure, wanted, record.read(), configured=configured)
+    spec = contract.run_spec(source, settings, builder, decision.configure, extra_env)
+    doing = "configuring" if decision.configure else "not configuring"
+    console.say(f"{settings.build_command}: {doing}, {decision.why}")
     if engine.dry:
         engine.run(spec, console.stream, console.stream)
         return Compiled(build / "install", build, 0.0, Log(settings.state_dir).path)
-    if why:
+    anew = decision.configure or not configured
+    if anew:
         record.forget()
-    started = time.monotonic()
-    folder = cache.folder_for(settings, user) if launcher.is_caching(builder.launcher) else None
-    if folder:
-        cache.make(folder, user)
-    log, use = _run(spec, settings, builder, engine, folder)
-    _require_filled(build / "install", settings, log)
-    if why:
+    compiled = _run(spec, settings, builder, engine, build)
+    _require_filled(compiled, settings)
+    if anew:
         record.keep(wanted)
-    return Compiled(build / "install", build, time.monotonic() - started, log, use)
+    return compiled
 
 
-def _run(
-    spec: RunSpec, settings: Settings, builder: Builder, engine: Engine, cache_folder: Path | None
-) -> tuple[Path, CacheUse | None]:
-    """Run the container, its output in a new log, and tell by errors how it did not end well."""
+def _run(spec: RunSpec, settings: Settings, builder: Builder, engine: Engine, build: Path) -> Compiled:
+    """Run the container, its output shown and in a new log, and tell by errors how it did not end well."""
+    folder = next((mount.source for mount in spec.mounts if mount.target == cache.MOUNTED_AT), None)
+    if folder:
+        cache.make(folder, spec.user)
     started = time.monotonic()
-    with Log(settings.state_dir) as log, RunLog(cache_folder) as run_log:
+    output = Output(started)
+    with Log(settings.state_dir) as log, RunLog(folder) as run_log:
+        spec = replace(spec, env={**spec.env, **run_log.variables})
         try:
-            result = engine.run(replace(spec, env={**spec.env, **run_log.variables}), log.add, log.add)
+            with showing(output, log.add) as (on_stdout, on_stderr):
+                result = engine.run(spec, on_stdout, on_stderr)
         except KeyboardInterrupt as error:
             fact = f"{settings.build_command} was stopped after {_since(started)}; its log is {log.path}"
             raise Interrupted(fact, "type the same again, it continues") from error
@@ -104,10 +117,20 @@ def _run(
         use = run_log.use()
     if result.exit_code:
         lines = log.last_lines()
-        console.say(f"the last lines of {log.path}:")
-        console.stream(b"".join(line + b"\n" for line in lines[-_LINES_SHOWN:]))
+        _repeat(output, log.path, lines)
+        lines = [*output.errors, *lines]
         raise failure(result, settings, builder.jobs.all, _since(started), log.path, lines)
-    return log.path, use
+    seconds = time.monotonic() - started
+    return Compiled(build / "install", build, seconds, log.path, use, output.warnings)
+
+
+def _repeat(output: Output, log: Path, lines: Sequence[bytes]) -> None:
+    """Say once more what is wrong, or where that cannot be told from the rest what was said last."""
+    console.say(f"the first errors of {log}:" if output.errors else f"the last lines of {log}:")
+    for line in output.errors or lines[-_LINES_SHOWN:]:
+        console.stream(line + b"\n")
+    if output.more_errors:
+        console.say(f"and {output.more_errors} more")
 
 
 def _require_own(build: Path, user: str) -> None:
@@ -135,10 +158,11 @@ def _clean(build: Path, engine: Engine) -> None:
         ) from error
 
 
-def _require_filled(tree: Path, settings: Settings, log: Path) -> None:
+def _require_filled(compiled: Compiled, settings: Settings) -> None:
+    tree = compiled.tree
     if not any(path.is_symlink() or not path.is_dir() for path in tree.rglob("*")):
         raise InstallTreeEmpty(
-            f"{settings.build_command} ended well but installed nothing in {tree}", f"less {log}"
+            f"{settings.build_command} ended well but installed nothing in {tree}", f"less {compiled.log}"
         )
 
 

@@ -35,17 +35,29 @@ class Configuration:
         return next((name for name, changed in changes.items() if changed), None)
 
 
-def why_configure(reconfigure: str, wanted: Configuration, last: Configuration | None) -> str | None:
-    """Why a build folder that was configured before is to be again, or None where it need not.
+@dataclass(frozen=True)
+class Decision:
+    """Whether the configure step is to run, and why or why not."""
 
-    `reconfigure` is the setting, `last` how it was done by us where that is known.
+    configure: bool
+    why: str
+
+
+def decide(
+    reconfigure: str, wanted: Configuration, last: Configuration | None, *, configured: bool
+) -> Decision:
+    """What RECONFIGURE, the first argument, means for a build folder that was `configured` before or not.
+
+    `last` is how we configured it, where that is known.
     """
     if reconfigure != "auto":
-        return "as RECONFIGURE asks" if reconfigure == "true" else None
+        return Decision(reconfigure == "true", "as RECONFIGURE asks")
+    if not configured:
+        return Decision(True, "as it never was")
     if last is None:
-        return "as it is not known how it was"
+        return Decision(True, "as it is not known how it was")
     change = wanted.change_since(last)
-    return f"as {change} changed" if change else None
+    return Decision(change is not None, f"as {change} changed" if change else "as nothing of it changed")
 
 
 @dataclass(frozen=True)

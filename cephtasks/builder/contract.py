@@ -24,6 +24,7 @@ OUR_BUILDER = "cephbuilder/ceph:latest"
 MOUNTED_AT = "/ceph"
 # https://cmake.org/cmake/help/latest/manual/cmake-env-variables.7.html
 _READ_BY_CMAKE = re.compile(r"CC|CXX|ASM|RC|.*FLAGS|CMAKE_.*|PKG_CONFIG.*|.*_ROOT|.*_DIR")
+_SOCKET = "/var/run/docker.sock"
 _ROOTS_HOME = "/root"
 # Of what root may do, as much as it takes to unpack and install files of others, and to run as others.
 _ROOTS_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
@@ -32,11 +33,15 @@ _PAIR = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Builder:
-    """A builder image, what its compilers are started through, and how many jobs its engine bears."""
+    """A builder image, what its compilers are started through, and how many jobs its engine bears.
+
+    `socket` is the path of the engine's socket where the image is trusted with it, else empty.
+    """
 
     image: EngineImage
     launcher: str
     jobs: Jobs
+    socket: str = ""
 
 
 def run_spec(
@@ -73,6 +78,8 @@ def run_spec(
     mounts = [Mount(source.folder.resolve(), MOUNTED_AT), *_git_mounts(source.folder)]
     if launcher.is_caching(builder.launcher):
         mounts += [Mount(cache.folder_for(settings, user), cache.MOUNTED_AT)]
+    if builder.socket:
+        mounts += [Mount(Path(builder.socket), _SOCKET)]
     return RunSpec(
         image=settings.builder_image,
         command=words[1:],
@@ -80,6 +87,7 @@ def run_spec(
         env=env,
         mounts=tuple(mounts),
         user=user,
+        groups=_groups_of(builder.socket),
         capabilities=_ROOTS_CAPABILITIES if user.startswith("0:") else (),
         workdir=MOUNTED_AT,
         network="none" if settings.build_network == "none" else "bridge",
@@ -156,6 +164,11 @@ def _git_mounts(folder: Path) -> tuple[Mount, ...]:
         return ()
     elsewhere = Git(folder).ask("rev-parse", "--path-format=absolute", "--git-common-dir")
     return (Mount(Path(elsewhere), elsewhere, read_only=True),) if elsewhere else ()
+
+
+def _groups_of(socket: str) -> tuple[str, ...]:
+    """The group that may use a socket; that of a remote engine's cannot be known."""
+    return (str(Path(socket).stat().st_gid),) if socket and Path(socket).exists() else ()
 
 
 def _private_folders(image: EngineImage) -> tuple[str, ...]:

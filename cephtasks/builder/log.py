@@ -1,4 +1,4 @@
-"""Log: keep what a builder writes in a file of its own, and show it as it comes."""
+"""Log: keep what a builder writes in a file of its own, and the last few of these."""
 
 import os
 import secrets
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from cephtasks import console
 from cephtasks.errors import StateUnwritable
 
 _TAIL = 16384  # bytes
+_KEPT = 20  # files
 
 
 class Log:
@@ -24,6 +24,8 @@ class Log:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("xb", buffering=0)
+            for old in sorted(self.path.parent.glob("compile-*.log"))[:-_KEPT]:
+                old.unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
         return self
@@ -34,12 +36,11 @@ class Log:
         self._file.close()
 
     def add(self, chunk: bytes) -> None:
-        """Keep a chunk and show it on stderr. Raises StateUnwritable."""
+        """Keep a chunk. Raises StateUnwritable."""
         try:
             self._file.write(chunk)
         except OSError as error:
             raise self._unwritable(error) from error
-        console.stream(chunk)
 
     def last_lines(self) -> list[bytes]:
         """The lines of the last few kilobytes."""

@@ -6,6 +6,7 @@ from cephtasks import console
 
 if TYPE_CHECKING:
     from cephtasks.builder import Compiled
+    from cephtasks.settings import Settings
 
 
 def compiled(made: "Compiled") -> None:
@@ -15,4 +16,14 @@ def compiled(made: "Compiled") -> None:
     told = [f"compiled in {made.seconds:.1f} s"]
     if made.use is not None:
         told += [f"{made.use.percent} % of {made.use.compiled} files from the cache"]
+    if made.warnings:
+        told += ["1 warning" if made.warnings == 1 else f"{made.warnings} warnings"]
     console.say(f"{', '.join(told)}, installed in {made.tree}; log: {made.log}")
+
+
+def trusted(settings: "Settings") -> None:
+    """What it means to give a builder image the engine's socket."""
+    console.warn(
+        f"{settings.builder_image} gets the Docker engine's socket:"
+        " what runs in it can become root on the engine's host, and change or read everything there"
+    )

@@ -44,6 +44,7 @@ _PACK = (
 _TREE_HELP = "the install tree (default: SOURCE_DIR/build/install)"
 _ONTO_HELP = "an image in a registry whose layers are kept (default: the last of IMAGE_NAME)"
 _ENV_HELP = "KEY=VALUE for the builder; may be given again and again"
+_TRUST_HELP = "give the builder the engine's socket, and with that this host"
 _REFERENCE_HELP = "the image (default: IMAGE_NAME)"
 _TO_HELP = "where to, as registry/repository:tag (default: REGISTRY/REPOSITORY:TAG)"
 _JSON_HELP = "print one JSON document on stdout"
@@ -63,18 +64,26 @@ def fetch_base(run: Session) -> None:
 
 
 @typed(
-    *_COMPILE, *_PACK, repeatable=["env"], checks={"onto": reference.parse}, env=_ENV_HELP, onto=_ONTO_HELP
+    *_COMPILE,
+    *_PACK,
+    repeatable=["env"],
+    checks={"onto": reference.parse},
+    env=_ENV_HELP,
+    onto=_ONTO_HELP,
+    trust_builder=_TRUST_HELP,
 )
-def build(run: Session, env: list[str], onto: str = "") -> None:
+def build(run: Session, env: list[str], onto: str = "", trust_builder: bool = False) -> None:
     """Compile the source and pack it: `compile` and `pack`."""
-    _compile(run, env)
+    _compile(run, env, trust_builder)
     _pack(run, None, onto)
 
 
-@typed(*_COMPILE, repeatable=["env"], env=_ENV_HELP)
-def compile(run: Session, env: list[str]) -> None:  # noqa: A001 — its name on the command line
+@typed(*_COMPILE, repeatable=["env"], env=_ENV_HELP, trust_builder=_TRUST_HELP)
+def compile(  # noqa: A001 — its name on the command line
+    run: Session, env: list[str], trust_builder: bool = False
+) -> None:
     """Compile and install the source tree in the builder image."""
-    _compile(run, env)
+    _compile(run, env, trust_builder)
 
 
 @typed(
@@ -184,13 +193,15 @@ def push(run: Session, reference: str = "", to: str = "", json: bool = False) ->
     report.pushed(_push(run, run.store.require_image(name), target), json)
 
 
-def _compile(run: Session, extra_env: list[str]) -> None:
+def _compile(run: Session, extra_env: list[str], trust: bool) -> None:
     from cephtasks import builder, source
 
     chosen = run.settings
+    if trust:
+        builder_report.trusted(chosen)
     builder.preflight(chosen, run.engine, extra_env)
     tree = source.prepare(chosen.source_dir, chosen.git_url, chosen.sha1_or_ref, console.stream, run.dry)
-    builder_report.compiled(builder.compile(tree, chosen, run.engine, extra_env))
+    builder_report.compiled(builder.compile(tree, chosen, run.engine, extra_env, trusted=trust))
 
 
 def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = False) -> None:
