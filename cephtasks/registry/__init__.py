@@ -6,9 +6,12 @@ API: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from cephtasks.registry.address import is_loopback
 from cephtasks.registry.catalog import catalog
 from cephtasks.registry.contents import Contents, contents
+from cephtasks.registry.deletion import delete_digest, delete_tag
 from cephtasks.registry.downloads import download, ranges
+from cephtasks.registry.housekeeping import carry_out, plan_prune
 from cephtasks.registry.images import read
 from cephtasks.registry.inspection import Inspected, inspect
+from cephtasks.registry.pruning import Prune
 from cephtasks.registry.push import Pushed, PushedLayer, missing, push
 from cephtasks.registry.tags import require_tags, tags, tags_of
 from cephtasks.registry.transport import Client
@@ -21,15 +24,20 @@ __all__ = [
     "Inspected",
     "OnProgress",
     "OpenBlob",
+    "Prune",
     "Pushed",
     "PushedLayer",
     "Usage",
+    "carry_out",
     "catalog",
     "contents",
+    "delete_digest",
+    "delete_tag",
     "download",
     "inspect",
     "is_loopback",
     "missing",
+    "plan_prune",
     "push",
     "ranges",
     "read",

@@ -1,7 +1,7 @@
 """Contents: what repositories hold: tags, the manifests that they lead to, and the blobs of these."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -39,6 +39,22 @@ class Contents:
     def bytes(self) -> int:
         """The bytes of all blobs."""
         return sum(self.blobs.values())
+
+    def only(self, digests: Container[str]) -> "Contents":
+        """The same, with only the manifests of these digests."""
+        kept = {digest: document for digest, document in self.manifests.items() if digest in digests}
+        return replace(self, manifests=kept)
+
+    def tags_over(self, digest: str) -> Sequence[str]:
+        """The tags that name a manifest, or an index that names it."""
+        over = {digest}
+        while further := {
+            other
+            for other, document in self.manifests.items()
+            if other not in over and any(child.blob.digest in over for child in document.children)
+        }:
+            over |= further
+        return [tag for tag, named in self.tags.items() if named in over]
 
 
 def contents(client: Client, repositories: Iterable[str]) -> Iterator[Contents]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from invoke.collection import Collection
 
-from cephtasks.tasks import about, builder, demo, image, reading, registry
+from cephtasks.tasks import about, builder, demo, housekeeping, image, reading, registry
 from cephtasks.tasks.typed import SettingsTask
 
 _TOP = (
@@ -12,14 +12,16 @@ _TOP = (
     *(image.tag, image.push, reading.catalog, image.compact, about.status, about.settings, demo.demo),
 )
 
-_REGISTRY = (reading.tags, reading.inspect, reading.du, reading.diff)
+_REGISTRY = (
+    *(registry.up, registry.down),
+    *(reading.tags, reading.inspect, reading.du, reading.diff),
+    *(housekeeping.delete, housekeeping.prune),
+)
 
 
 def namespace(folder: Path) -> Collection:
     """All tasks, for a `tasks.py` in `folder`; the `.env` beside it holds the settings."""
-    registries = Collection(
-        "registry", registry.up, registry.down, reading.tags, reading.inspect, reading.du, reading.diff
-    )
+    registries = Collection("registry", *_REGISTRY)
     builders = Collection("builder", builder.image)
     root = Collection(*_TOP, registries, builders)
     root.configure({"cephtasks": {"folder": str(folder)}})

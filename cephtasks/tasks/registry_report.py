@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from cephtasks.difference import Difference
     from cephtasks.document import Document
     from cephtasks.reference import Reference
-    from cephtasks.registry import Inspected, Usage
+    from cephtasks.registry import Inspected, Prune, Usage
     from cephtasks.tree import Entry
 
 
@@ -55,6 +55,22 @@ def usage(found: "Usage", as_json: bool) -> None:
         console.table(("repository", "tags", "size", "shared"), rows)
     several = "1 repository" if len(rows) == 1 else f"{len(rows)} repositories"
     console.result(f"{several}: {console.size(found.bytes)}, what is shared counted once")
+
+
+def prune(decided: "Prune") -> None:
+    """The tags of a repository, the newest first, and which of them go."""
+    rows = [
+        (
+            verdict.tag,
+            f"{verdict.created:%Y-%m-%d %H:%M}" if verdict.created else "",
+            verdict.digest.removeprefix("sha256:")[:12],
+            f"stays: {verdict.reason}" if verdict.reason else "goes",
+        )
+        for verdict in decided.verdicts
+    ]
+    console.table(("tag", "created", "digest", ""), rows)
+    gone = f"{console.count(len(decided.going), 'tag')}, {console.count(len(decided.manifests), 'manifest')}"
+    console.result(f"{gone} to go, with {console.size(decided.bytes)} that nothing else has")
 
 
 def difference(found: "Difference", as_json: bool) -> None:

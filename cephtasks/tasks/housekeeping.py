@@ -1,0 +1,74 @@
+"""Housekeeping: the tasks that change what registries hold."""
+
+from cephtasks import console, keep_rules, reference
+from cephtasks.tasks.reading import repository_check
+from cephtasks.tasks.session import Session
+from cephtasks.tasks.typed import typed
+
+_REACHED = ("REGISTRY_CA", "REGISTRY_INSECURE")
+_JSON_HELP = "print one JSON document on stdout"
+
+
+@typed(
+    *_REACHED,
+    positional="reference",
+    checks={"reference": reference.parse},
+    reference="a tag, which goes alone, or a digest, which goes with all its tags",
+    yes="delete a digest that tags lead to",
+)
+def delete(run: Session, reference: str, yes: bool = False) -> None:
+    """Delete a tag of a registry, or by digest a manifest."""
+    from cephtasks import registry
+    from cephtasks.reference import parse
+
+    named = parse(reference)
+    client = run.registry(named.registry)
+    if named.tag:
+        registry.delete_tag(client, named)
+    else:
+        registry.delete_digest(client, named, confirmed=yes)
+    console.result(str(named))
+
+
+@typed(
+    "REGISTRY",
+    *_REACHED,
+    positional="repository",
+    repeatable=["keep_matching"],
+    checks={
+        "repository": repository_check,
+        "keep": keep_rules.count,
+        "older_than": keep_rules.duration,
+    },
+    repository="a repository of REGISTRY, or host/repository",
+    keep="keep so many of the newest images",
+    keep_matching="keep tags that match this glob; may be given again and again",
+    older_than="keep what is younger than this, as 36h, 14d or 2w",
+    yes="do it; without this only what would go is shown",
+    json=_JSON_HELP,
+)
+def prune(
+    run: Session,
+    keep_matching: list[str],
+    repository: str,
+    keep: str = "",
+    older_than: str = "",
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Show which tags of a repository are old, and delete them with --yes."""
+    from cephtasks import registry
+    from cephtasks.tasks import registry_report as report
+
+    rules = keep_rules.KeepRules.read(keep, keep_matching, older_than)
+    named = reference.parse_repository(repository, run.settings.registry)
+    client = run.registry(named.registry)
+    decided = registry.plan_prune(client, named.repository, rules)
+    if not json:
+        report.prune(decided)
+    if yes:
+        registry.carry_out(client, decided)
+    elif decided.going:
+        console.say("nothing is deleted without --yes")
+    if json:
+        console.result_json(decided.document(done=yes and not run.dry))
