@@ -12,12 +12,12 @@ from cephtasks.errors import DeletesDisabled, ImageNotInRegistry, RegistryRefuse
 from cephtasks.oci import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor, digest_of, encode
 from cephtasks.reference import Reference
 from cephtasks.registry import blobs, manifests
-from cephtasks.registry.blobs import Upload, silent
 from cephtasks.registry.contents import contents
 from cephtasks.registry.documents import fetch
 from cephtasks.registry.retries import persist
 from cephtasks.registry.scopes import delete_scopes
 from cephtasks.registry.transport import Client
+from cephtasks.registry.uploads import Upload, silent
 
 _DELETED = (200, 202, 204)
 _EMPTY = b"{}"
@@ -113,7 +113,7 @@ def _replace_and_delete(client: Client, tag: Reference) -> None:
     _require_deletes(client, own)
     for blob in described:
         upload = Upload(tag.repository, blob, lambda digest: io.BytesIO(contents[digest]), silent)
-        persist(partial(blobs.bring, client, upload, threading.Event()))
+        blobs.bring(client, upload, threading.Event())
     persist(partial(manifests.put, client, tag, stand_in, OCI_MANIFEST))
     delete_manifest(client, own)
 
