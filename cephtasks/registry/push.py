@@ -1,23 +1,18 @@
 """Push: send an image to a registry, and see that the registry kept it."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cephtasks.errors import Interrupted, PushNotKept, ReferenceInvalid
-from cephtasks.oci import Descriptor, Image, digest_of
-from cephtasks.reference import DEFAULT_TAG, Reference
-from cephtasks.registry import blobs, manifests
-from cephtasks.registry.blobs import MOUNTED, PRESENT, UPLOADED
-from cephtasks.registry.retries import persist
+from cephtasks.document import Document
+from cephtasks.errors import Interrupted
+from cephtasks.oci import Descriptor, Image
+from cephtasks.reference import Reference
+from cephtasks.registry.sending import THREADS, absent, require_own_digest, send, uploaded_bytes
 from cephtasks.registry.transport import Client
 from cephtasks.registry.uploads import OnProgress, OpenBlob, Pieces, Upload, silent
 from cephtasks.registry.verification import verify
-from cephtasks.registry.workers import run_all
-
-_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ def push(
     on_progress: OnProgress = silent,
     *,
     mount_from: Mapping[str, str] | None = None,
-    threads: int = _THREADS,
+    threads: int = THREADS,
     chunk_size: int = 0,
     reread: bool = False,
 ) -> Pushed:
@@ -79,7 +74,7 @@ def push(
     is read back in the end. Raises ReferenceInvalid, BlobDamaged, UploadLost, PushNotKept, Interrupted, and
     what the client raises.
     """
-    _require_own_digest(reference, image)
+    require_own_digest(reference, image.digest)
     started = time.monotonic()
     sources, pieces = mount_from or {}, Pieces(chunk_size)
     uploads = [
@@ -87,12 +82,9 @@ def push(
         for blob in _blobs(image)
     ]
     try:
-        if client.dry:
-            statuses = _show(client, reference, image, uploads)
-        else:
-            statuses = _send(client, reference, image, uploads, threads)
-            if reread:
-                verify(client, reference, _blobs(image), on_progress, threads)
+        statuses = send(client, reference, [Document(image.manifest)], uploads, threads)
+        if reread and not client.dry:
+            verify(client, reference, _blobs(image), on_progress, threads)
     except KeyboardInterrupt as error:
         raise Interrupted(
             f"push to {reference} was stopped; the registry keeps the blobs that were through",
@@ -108,79 +100,8 @@ def missing(
 
     A mount may fail, and the push then send what was to be mounted. Raises what the client raises.
     """
-    wanted = tuple(blob for blob in _blobs(image) if blob.digest not in (mount_from or {}))
-    _ = client.base  # one that does not answer at all is not asked again
-    asked = [
-        partial(persist, partial(blobs.is_present, client, reference.repository, blob)) for blob in wanted
-    ]
-    present = run_all(asked, _THREADS)
-    return tuple(blob for blob, there in zip(wanted, present, strict=True) if not there)
-
-
-def _send(
-    client: Client, reference: Reference, image: Image, uploads: Sequence[Upload], threads: int
-) -> dict[str, str]:
-    """Send what is missing, and last the manifest; what became of each digest.
-
-    A blob's bytes are asked for only when they are sent: a base that the registry has need not be here.
-    """
-    _ = client.base
-    # The largest first: then no thread begins a long upload when the others are done.
-    queued = sorted(uploads, key=lambda upload: -upload.blob.size)
-    jobs = [partial(blobs.bring, client, upload) for upload in queued]
-    done = run_all(jobs, threads)
-    statuses = {upload.blob.digest: status for upload, status in zip(queued, done, strict=True)}
-    if persist(partial(manifests.digest_at, client, reference)) != image.digest:
-        statuses |= _name(client, reference, image, uploads)
-        _require_kept(client, reference, image)
-    return statuses
-
-
-def _name(client: Client, reference: Reference, image: Image, uploads: Sequence[Upload]) -> dict[str, str]:
-    """Put the manifest, again after sending what a registry had called present and lacks."""
-    sent: dict[str, str] = {}
-    while lacking := persist(partial(manifests.put, client, reference, image.manifest, image.media_type)):
-        again = [
-            replace(upload, source="") for upload in uploads if upload.blob.digest in lacking - sent.keys()
-        ]
-        if not again:
-            raise PushNotKept(
-                f"{reference} was not written: {client.host} says that it lacks {min(lacking)}",
-                f"look at the log of {client.host}, then type the same again",
-            )
-        run_all([partial(blobs.deliver, client, upload) for upload in again], _THREADS)
-        sent |= {upload.blob.digest: UPLOADED for upload in again}
-    return sent
-
-
-def _require_kept(client: Client, reference: Reference, image: Image) -> None:
-    kept = persist(partial(manifests.read_back, client, reference))
-    if kept != image.manifest:
-        raise PushNotKept(
-            f"{reference} names {digest_of(kept) if kept else 'nothing'} after the push, not {image.digest}",
-            "type the same again, unless somebody else pushes there",
-        )
-
-
-def _require_own_digest(reference: Reference, image: Image) -> None:
-    if reference.digest and reference.digest != image.digest:
-        raise ReferenceInvalid(
-            f"{reference} names another image than the one to push, {image.digest}",
-            f"name it by tag, as {reference.name}:{reference.tag or DEFAULT_TAG}",
-        )
-
-
-def _show(client: Client, reference: Reference, image: Image, uploads: Sequence[Upload]) -> dict[str, str]:
-    """Show the requests that would change something; what would become of each digest."""
-    absent = {blob.digest for blob in missing(client, reference, image)}
-    statuses = dict.fromkeys((upload.blob.digest for upload in uploads), PRESENT)
-    for upload in uploads:
-        if upload.blob.digest in absent:
-            blobs.show(client, upload)
-            statuses[upload.blob.digest] = MOUNTED if upload.source else UPLOADED
-    if manifests.digest_at(client, reference) != image.digest:
-        manifests.show(client, reference, image.media_type)
-    return statuses
+    wanted = [blob for blob in _blobs(image) if blob.digest not in (mount_from or {})]
+    return absent(client, reference.repository, wanted)
 
 
 def _blobs(image: Image) -> tuple[Descriptor, ...]:
@@ -191,10 +112,9 @@ def _blobs(image: Image) -> tuple[Descriptor, ...]:
 
 def _pushed(reference: Reference, image: Image, statuses: Mapping[str, str], seconds: float) -> Pushed:
     wanted = _blobs(image)
-    sent = sum(blob.size for blob in wanted if statuses[blob.digest] == UPLOADED)
     layers = tuple(
         PushedLayer(blob.digest, blob.size, statuses[blob.digest])
         for blob in wanted
         if blob.digest != image.config_blob.digest
     )
-    return Pushed(reference, image.digest, seconds, sent, layers)
+    return Pushed(reference, image.digest, seconds, uploaded_bytes(wanted, statuses), layers)
