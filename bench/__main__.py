@@ -2,10 +2,10 @@
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import again, contest, first_push, memory, series
+from bench import again, compiling, contest, first_push, memory, series
 from bench.contest import Result
 from bench.stage import Stage, stage
 from cephtasks import console
@@ -23,6 +23,9 @@ _CONTESTS: Mapping[str, Callable[[Stage, int], list[Result]]] = {
     "memory": memory.of_first_push,
     "large-tree": memory.of_large_tree,
 }
+# Those that need neither the stage's tree nor its registries.
+_APART: Mapping[str, Callable[[Path, int], list[Result]]] = {"compile": compiling.of_rocksdb}
+_NAMES = (*_CONTESTS, *_APART)
 
 
 def main() -> None:
@@ -30,21 +33,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=_ROUNDS, help=f"measured rounds (default: {_ROUNDS})")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-    parser.add_argument("contest", nargs="*", help=f"of {', '.join(_CONTESTS)} (default: all)")
+    parser.add_argument("contest", nargs="*", help=f"of {', '.join(_NAMES)} (default: all)")
     chosen = parser.parse_args()
-    unknown = sorted(set(chosen.contest) - set(_CONTESTS))
+    unknown = sorted(set(chosen.contest) - set(_NAMES))
     if unknown or chosen.rounds < 1:
         parser.error(f"there is no contest {', '.join(unknown)}" if unknown else "--rounds is at least 1")
-    results = _hold(chosen.contest or list(_CONTESTS), chosen.rounds)
+    results = _hold(chosen.contest or _NAMES, chosen.rounds)
     if chosen.json:
         console.result_json({"rounds": chosen.rounds, "results": [dict(one.document()) for one in results]})
     else:
         console.table(contest.COLUMNS, [one.row() for one in results])
 
 
-def _hold(names: list[str], rounds: int) -> list[Result]:
-    with tempfile.TemporaryDirectory(prefix="cephtasks-bench-") as folder, stage(Path(folder)) as ready:
-        return [result for name in names for result in _CONTESTS[name](ready, rounds)]
+def _hold(names: Sequence[str], rounds: int) -> list[Result]:
+    staged = [name for name in names if name in _CONTESTS]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="cephtasks-bench-") as folder:
+        for name in names:
+            if name in _APART:
+                results += _APART[name](Path(folder, name), rounds)
+        if staged:
+            with stage(Path(folder)) as ready:
+                results += [result for name in staged for result in _CONTESTS[name](ready, rounds)]
+    return results
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import platformdirs
 import pytest
 
 from cephtasks import builder, settings
+from cephtasks.builder import launcher
 from cephtasks.engine import Engine
 from cephtasks.errors import CacheUnwritable, CompileFailed, LauncherMissing
 from cephtasks.settings import Settings
@@ -117,7 +120,7 @@ def test_a_cache_that_cannot_be_written_is_told(
     told = replace(chosen, builder_image=image, ccache_dir=tmp_path / "cache")
     with pytest.raises(CacheUnwritable, match=f"it is not for {_OWNER}:{_OWNER} to write to") as caught:
         builder.compile(source, told, engine)
-    assert caught.value.hint == "CCACHE_DIR=FOLDER invoke compile"
+    assert caught.value.hint.startswith("CCACHE_DIR=FOLDER invoke compile, or ")
     assert not (source.folder / "build").exists()
     (tmp_path / "cache").chmod(0o777)
     assert builder.compile(source, told, engine).tree.exists()
@@ -132,6 +135,16 @@ def test_a_launcher_that_the_image_lacks_is_told(
         builder.preflight(told, engine, [])
     assert builder.preflight(replace(told, compiler_launcher="none"), engine, []).launcher == "none"
     assert builder.preflight(replace(told, compiler_launcher="auto"), engine, []).launcher == "ccache"
+
+
+def test_a_remote_engine_has_a_cache_only_where_that_is_named(
+    engine: Engine, chosen: Settings, make_builder: MakeBuilder, tmp_path: Path
+) -> None:
+    """The user's cache folder is here and not there; no socket of this machine leads to such an engine."""
+    image = engine.require_image(make_builder(_INSTALL, ccache=""), "")
+    remote = cast(Engine, SimpleNamespace(socket="", has_program=engine.has_program))
+    assert launcher.choose(chosen, image, remote) == "none"
+    assert launcher.choose(replace(chosen, ccache_dir=tmp_path / "cache"), image, remote) == "ccache"
 
 
 @pytest.mark.parametrize(("owner", "capabilities"), [(_OWNER, 0), (0, 0xDB)])

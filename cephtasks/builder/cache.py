@@ -49,7 +49,8 @@ def make(folder: Path, user: str) -> None:
             raise PermissionError(13, f"it is not for {user} to write to")
     except OSError as error:
         fact = f"compiled objects cannot be kept in {folder}: {error.strerror}"
-        raise CacheUnwritable(fact, "CCACHE_DIR=FOLDER invoke compile") from error
+        mend = "CCACHE_DIR=FOLDER invoke compile, or COMPILER_LAUNCHER=none invoke compile"
+        raise CacheUnwritable(fact, mend) from error
 
 
 def _may_write(status: os.stat_result, uid: int, gid: int) -> bool:

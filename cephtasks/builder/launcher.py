@@ -15,10 +15,12 @@ _AUTO = "ccache"
 def choose(settings: Settings, image: EngineImage, engine: Engine) -> str:
     """The program that COMPILER_LAUNCHER asks for, or `none`. Raises LauncherMissing."""
     wanted = settings.compiler_launcher
-    if wanted == NONE or engine.has_program(image, _AUTO if wanted == "auto" else wanted):
-        return _AUTO if wanted == "auto" else wanted
     if wanted == "auto":
-        return NONE
+        # Our cache folder is no folder of a remote engine's machine.
+        has_folder = bool(engine.socket or settings.ccache_dir)
+        return _AUTO if has_folder and engine.has_program(image, _AUTO) else NONE
+    if wanted == NONE or engine.has_program(image, wanted):
+        return wanted
     raise LauncherMissing(
         f"{settings.builder_image} has no {wanted}, which COMPILER_LAUNCHER names",
         "COMPILER_LAUNCHER=none invoke compile, or add it to the builder image",
