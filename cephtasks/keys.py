@@ -149,4 +149,11 @@ KEYS: tuple[Key, ...] = (
         "registries that may be reached by plain HTTP",
         shown_default="loopback only",
     ),
+    Key(
+        "CHUNK_SIZE",
+        "",
+        values.chunk_size,
+        "how much of a layer push sends at once, as 8MiB",
+        shown_default="all of it; less where a proxy refuses that",
+    ),
 )

@@ -57,6 +57,7 @@ class Settings:
     components: tuple[components.Component, ...]
     registry_ca: Path | None
     registry_insecure: tuple[str, ...]
+    chunk_size: values.Bytes | None
     origins: Mapping[str, str] = field(compare=False)
     warnings: tuple[str, ...] = field(compare=False)
 

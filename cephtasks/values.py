@@ -83,6 +83,9 @@ class Bytes(int):
         return f"{self / 1024**power:g}{('', 'KiB', 'MiB', 'GiB')[power]}"
 
 
+_LEAST_CHUNK = Bytes(1 << 16)
+
+
 def byte_size(value: str) -> Bytes:
     """A size as 20GB (powers of 1000) or 2.5GiB (of 1024)."""
     found = _SIZE.fullmatch(value.strip())
@@ -90,6 +93,14 @@ def byte_size(value: str) -> Bytes:
         raise ValueError(f"is {value!r}, not a size such as 2.5GiB or 500MB")
     number, unit, binary = found.groups()
     return Bytes(float(number) * (1024 if binary else 1000) ** (1 + "KMGT".index(unit.upper())))
+
+
+def chunk_size(value: str) -> Bytes | None:
+    """How much of a blob goes into one request; nothing: all of it."""
+    size = byte_size(value) if value.strip() else None
+    if size is not None and size < _LEAST_CHUNK:
+        raise ValueError(f"is {value!r}, less than {_LEAST_CHUNK}: so small pieces take for ever")
+    return size
 
 
 def image(value: str) -> str:

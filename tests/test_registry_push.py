@@ -2,10 +2,12 @@
 
 import json
 import os
+import random
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from cephtasks.registry import Client, Pushed, missing, push
 from cephtasks.store import Store
 from lab.images import packed
 from lab.processes import free_port
+from lab.proxies import nginx
 from lab.registries import Registry, registry
 from lab.webs import Answer, Cut, Deed, Request, answering, between
 
@@ -305,6 +308,95 @@ def test_what_goes_wrong_once_is_done_again(
         assert _push(target, image, store, host=web.host).digest == image.digest
     assert todo == []
     assert _is_whole(target, image, store, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_goes_wrong(target: Reference, store: Store, tmp_path: Path, seed: int) -> None:
+    """A push ends well or with one line, and a tag names an image that is whole, or nothing."""
+    chance = random.Random(seed)  # noqa: S311
+    faults: list[Deed] = [
+        Cut(),
+        Cut(200_000),
+        Answer(408),
+        Answer(429, {"Retry-After": "0"}),
+        Answer(500),
+        Answer(502, {"Content-Type": "text/html"}, b"<html>"),
+        Answer(202, {"Range": "0-999999"}),
+        Answer(404, {}, b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}'),
+    ]
+
+    def meddle(request: Request) -> Deed | None:
+        hit = request.path != "/v2/" and chance.random() < 0.05 + 0.1 * seed
+        return chance.choice(faults) if hit else None
+
+    target = replace(target, tag=f"seed{seed}")
+    image = _image(store, f"seed {seed}", [*_LAYERS, {"large": os.urandom(500_000)}])
+    with between(target.registry, meddle) as web:
+        try:
+            assert _push(target, image, store, web.host, chunk_size=200_000 * seed).digest == image.digest
+            assert target.tag in _tags(target)
+        except CephtasksError as error:
+            assert [line.partition(":")[0] for line in str(error).splitlines()] == ["error", "hint"]
+    if target.tag in _tags(target):
+        assert _is_whole(target, image, store, tmp_path / "copy")
+
+
+def test_what_was_pushed_is_read_back(target: Reference, store: Store) -> None:
+    """Every blob of it, also of layers that were there."""
+    image = _image(store, "read back")
+    _push(target, image, store)
+    with between(target.registry, lambda request: None) as web:
+        _push(target, image, store, web.host, reread=True)
+    read = {request.path.rpartition("/")[2] for request in web.seen if request.method == "GET"}
+    assert read >= {image.config_blob.digest, *(layer.blob.digest for layer in image.layers)}
+
+
+def test_a_registry_that_damaged_a_blob(lab: Registry, target: Reference, store: Store) -> None:
+    """It calls the blob present, and only reading it back tells otherwise."""
+    image = _image(store, "damaged there")
+    _push(target, image, store)
+    blob = image.layers[1].blob
+    path = lab.blob(blob.digest)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    _push(target, image, store)
+    with pytest.raises(PushNotKept) as caught:
+        _push(target, image, store, reread=True)
+    sends = f"{lab.host} sends other bytes for blob {blob.digest} of {target.repository}"
+    assert (caught.value.fact, caught.value.hint) == (
+        sends,
+        f"look at the storage of {lab.host}: it is damaged",
+    )
+
+
+def test_a_proxy_that_limits_bodies(target: Reference, store: Store, tmp_path: Path) -> None:
+    """The image is whole all the same, whatever its layers weigh."""
+    image = _image(store, "limited", [{"large": os.urandom(3_000_000)}, {"larger": os.urandom(4_000_000)}])
+    with nginx(tmp_path / "nginx", target.registry, body_limit="1m") as proxy:
+        assert _push(target, image, store, proxy.host).digest == image.digest
+    assert _is_whole(target, image, store, tmp_path / "copy")
+
+
+def test_a_registry_that_lost_one_blob_after_the_other(
+    lab: Registry, target: Reference, store: Store
+) -> None:
+    """Each that it names is sent, however often it refuses the manifest."""
+    image = _image(store, "one after the other")
+    lost = [layer.blob.digest for layer in image.layers]
+    refusals = [
+        Answer(400, {}, f'{{"errors":[{{"code":"MANIFEST_BLOB_UNKNOWN","detail":"{digest}"}}]}}'.encode())
+        for digest in lost
+    ]
+
+    def meddle(request: Request) -> Answer | None:
+        if request.method == "PUT" and "/manifests/" in request.path and refusals:
+            return refusals.pop(0)
+        return None
+
+    with between(lab.host, meddle) as web:
+        assert _push(target, image, store, web.host).digest == image.digest
+    puts = [request.path for request in web.seen if request.method == "PUT"]
+    assert [sum(digest in path for path in puts) for digest in lost] == [2, 2, 2]
 
 
 def test_a_registry_that_restarts_meanwhile(store: Store, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
 _PAST_THE_END = 416
 _CHUNK = 1 << 18  # bytes; as much may be lost at a cut
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-")
 
 
 def ranges(client: Client, repository: str, digest: str) -> Callable[[int, int], bytes]:

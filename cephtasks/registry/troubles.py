@@ -1,11 +1,13 @@
 """Troubles: turn what HTTP raises and what registries answer into our errors."""
 
 import contextlib
+import email.utils
 import http.client
 import json
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -195,6 +197,11 @@ def _reason(answer: requests.Response) -> tuple[str, str]:
 
 
 def _retry_after(answer: requests.Response) -> float:
-    """Seconds to wait; the form with a date is rare enough to be left to our own pauses."""
+    """Seconds to wait, of a header that names them or a moment (RFC 9110, section 10.2.3)."""
     text = answer.headers.get("Retry-After", "")
-    return min(float(text), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,6}", text) else 0.0
+    if re.fullmatch(r"[0-9]{1,6}", text):
+        return min(float(text), _LONGEST_WAIT)
+    with contextlib.suppress(ValueError, OverflowError):
+        wait = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        return max(0.0, min(wait, _LONGEST_WAIT))
+    return 0.0

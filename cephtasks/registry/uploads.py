@@ -27,7 +27,7 @@ _LEAST_PIECE = 1 << 16  # bytes; who takes no more than this takes no images
 _TOO_LARGE = 413
 _CANCEL_TIMEOUT = (2.0, 2.0)
 _SHOWN_DIGITS = 12
-_RECEIVED = re.compile(r"(?:bytes=)?0-(\d+)")
+_RECEIVED = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 # What registries say to an upload that does not fit what they have; it has to begin again.
 _DEAD_CODES = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "DIGEST_INVALID"})
 _RANGE_NOT_SATISFIABLE = 416
@@ -203,14 +203,14 @@ def _catch_up(client: Client, upload: Upload, session: _Session) -> None:
             raise
         _drop(client, upload, session)
         return
-    received = _received(answer.headers.get("Range", ""))
+    received = bytes_kept(answer.headers.get("Range", ""))
     if received is None or not session.kept <= received <= session.sent:
         _drop(client, upload, session)
     else:
         session.keep(received, answer.headers.get("Location") or session.location)
 
 
-def _received(header: str) -> int | None:
+def bytes_kept(header: str) -> int | None:
     """The bytes that a Range header tells of; registries write 0-0 for none."""
     match = _RECEIVED.fullmatch(header.strip())
     return None if match is None else int(match[1]) + 1 if int(match[1]) else 0

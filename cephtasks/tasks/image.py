@@ -175,13 +175,15 @@ def tag(run: Session, reference: str = "", to: str = "") -> None:
     "STRIP",
     "REGISTRY_CA",
     "REGISTRY_INSECURE",
+    "CHUNK_SIZE",
     positional="reference",
     checks={"reference": reference.parse, "to": reference.parse},
     reference=_REFERENCE_HELP,
     to=_TO_HELP,
+    verify="read all of it back from the registry, and compare",
     json=_JSON_HELP,
 )
-def push(run: Session, reference: str = "", to: str = "", json: bool = False) -> None:
+def push(run: Session, reference: str = "", to: str = "", verify: bool = False, json: bool = False) -> None:
     """Send to the registry what it lacks of the image."""
     from cephtasks.reference import parse
     from cephtasks.stripping import debug_name, debug_tag
@@ -189,8 +191,9 @@ def push(run: Session, reference: str = "", to: str = "", json: bool = False) ->
     name, target = reference or run.settings.image_name, parse(to or run.settings.target)
     debug = run.store.image(debug_name(name)) if run.settings.strip else None
     if debug is not None:
-        report.sent(_push(run, debug, replace(target, tag=debug_tag(target.tag or ""), digest=None)))
-    report.pushed(_push(run, run.store.require_image(name), target), json)
+        debug_target = replace(target, tag=debug_tag(target.tag or ""), digest=None)
+        report.sent(_push(run, debug, debug_target, verify))
+    report.pushed(_push(run, run.store.require_image(name), target, verify), json)
 
 
 def _compile(run: Session, extra_env: list[str], trust: bool) -> None:
@@ -215,12 +218,21 @@ def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = Fal
     report.packed(packed)
 
 
-def _push(run: Session, image: "Image", target: "Reference") -> "Pushed":
+def _push(run: Session, image: "Image", target: "Reference", verify: bool) -> "Pushed":
     from cephtasks import registry
 
     client, mount_from = run.registry(target.registry), run.store.repositories_at(target.registry)
     with console.bars() as bars:
-        pushed = registry.push(client, target, image, run.store.open, bars.update, mount_from=mount_from)
+        pushed = registry.push(
+            client,
+            target,
+            image,
+            run.store.open,
+            bars.update,
+            mount_from=mount_from,
+            chunk_size=run.settings.chunk_size or 0,
+            reread=verify,
+        )
     if not run.dry:
         run.store.put_origin((item.blob for item in image.layers), target.name)
     return pushed

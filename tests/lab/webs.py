@@ -56,6 +56,7 @@ class Stall:
 
 
 Deed = Answer | Cut | Stall
+ReadBody = Callable[..., bytes]
 Meddle = Callable[[Request], Deed | Callable[[Answer], Answer] | None]
 
 
@@ -72,7 +73,7 @@ class Web:
 @contextmanager
 def answering(respond: Callable[[Request], Deed]) -> Iterator[Web]:
     """A server that does for each request what `respond` says."""
-    with _serving(lambda request, _: respond(request)) as web:
+    with serving(lambda request, _: respond(request)) as web:
         yield web
 
 
@@ -83,18 +84,19 @@ def between(upstream: str, meddle: Meddle) -> Iterator[Web]:
     What `meddle` may also give is a function from the upstream's answer to the one that is sent.
     """
 
-    def respond(request: Request, body: Callable[[], bytes]) -> Deed:
+    def respond(request: Request, body: ReadBody) -> Deed:
         deed = meddle(request)
         if isinstance(deed, Answer | Cut | Stall):
             return deed
-        answer = _passed_on(upstream, request, body())
+        answer = passed_on(upstream, request, body())
         return deed(answer) if deed else answer
 
-    with _serving(respond) as web:
+    with serving(respond) as web:
         yield web
 
 
-def _passed_on(upstream: str, request: Request, body: bytes) -> Answer:
+def passed_on(upstream: str, request: Request, body: bytes) -> Answer:
+    """What `upstream` answers to a request."""
     connection = http.client.HTTPConnection(upstream, timeout=30)
     try:
         connection.request(request.method, request.path, body=body or None, headers=dict(request.headers))
@@ -107,7 +109,9 @@ def _passed_on(upstream: str, request: Request, body: bytes) -> Answer:
 
 
 @contextmanager
-def _serving(respond: Callable[[Request, Callable[[], bytes]], Deed]) -> Iterator[Web]:
+def serving(respond: Callable[[Request, ReadBody], Deed]) -> Iterator[Web]:
+    """A server that does for each request what `respond` says, which may read the body or some of it."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
