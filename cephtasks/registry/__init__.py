@@ -6,6 +6,7 @@ API: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from cephtasks.registry.address import is_loopback
 from cephtasks.registry.catalog import catalog
 from cephtasks.registry.contents import Contents, contents
+from cephtasks.registry.copying import Copied, copy
 from cephtasks.registry.deletion import delete_digest, delete_tag
 from cephtasks.registry.downloads import download, ranges
 from cephtasks.registry.housekeeping import carry_out, plan_prune
@@ -21,6 +22,7 @@ from cephtasks.registry.usage import Usage, usage
 __all__ = [
     "Client",
     "Contents",
+    "Copied",
     "Inspected",
     "OnProgress",
     "OpenBlob",
@@ -31,6 +33,7 @@ __all__ = [
     "carry_out",
     "catalog",
     "contents",
+    "copy",
     "delete_digest",
     "delete_tag",
     "download",

@@ -15,7 +15,7 @@ _TOP = (
 _REGISTRY = (
     *(registry.up, registry.down),
     *(reading.tags, reading.inspect, reading.du, reading.diff),
-    *(housekeeping.delete, housekeeping.prune),
+    *(housekeeping.copy, housekeeping.delete, housekeeping.prune),
 )
 
 

@@ -1,12 +1,34 @@
 """Housekeeping: the tasks that change what registries hold."""
 
-from cephtasks import console, keep_rules, reference
+from cephtasks import console, keep_rules, platforms, reference
 from cephtasks.tasks.reading import repository_check
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
 _REACHED = ("REGISTRY_CA", "REGISTRY_INSECURE")
 _JSON_HELP = "print one JSON document on stdout"
+
+
+@typed(
+    *_REACHED,
+    positional=("src", "dst"),
+    checks={"src": reference.parse, "dst": reference.parse, "platform": platforms.parse},
+    src="the image, in any registry",
+    dst="the name that it gets, in the same registry or another",
+    platform="of several images only that for os/architecture[/variant] (default: all)",
+    json=_JSON_HELP,
+)
+def copy(run: Session, src: str, dst: str, platform: str = "", json: bool = False) -> None:
+    """Copy an image from a registry to another, byte for byte."""
+    from cephtasks import registry
+    from cephtasks.tasks import registry_report as report
+
+    origin, target = reference.parse(src), reference.parse(dst)
+    wanted = platforms.parse(platform) if platform else None
+    source, sink = run.registry(origin.registry), run.registry(target.registry)
+    with console.bars() as bars:
+        copied = registry.copy(source, origin, sink, target, wanted, bars.update)
+    report.copied(copied, json)
 
 
 @typed(

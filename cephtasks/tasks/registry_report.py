@@ -1,5 +1,6 @@
 """Registry report: print what registries hold, as a person or a program reads it."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from cephtasks.difference import Difference
     from cephtasks.document import Document
     from cephtasks.reference import Reference
-    from cephtasks.registry import Inspected, Prune, Usage
+    from cephtasks.registry import Copied, Inspected, Prune, Usage
     from cephtasks.tree import Entry
 
 
@@ -55,6 +56,17 @@ def usage(found: "Usage", as_json: bool) -> None:
         console.table(("repository", "tags", "size", "shared"), rows)
     several = "1 repository" if len(rows) == 1 else f"{len(rows)} repositories"
     console.result(f"{several}: {console.size(found.bytes)}, what is shared counted once")
+
+
+def copied(done: "Copied", as_json: bool) -> None:
+    """The name and digest of a copy, after what had to be sent."""
+    if as_json:
+        console.result_json(done.document())
+        return
+    counts = Counter(blob.status for blob in done.blobs)
+    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    console.say(f"sent {console.size(done.uploaded_bytes)} in {done.seconds:.1f} s; blobs: {told or 'none'}")
+    console.result(done.by_digest)
 
 
 def prune(decided: "Prune") -> None:
