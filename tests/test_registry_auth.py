@@ -12,9 +12,11 @@ from cephtasks.engine import credentials
 from cephtasks.errors import NotARegistry, RegistryRefused, RegistryUnauthorized
 from cephtasks.reference import parse
 from cephtasks.registry import Client, catalog, push
+from cephtasks.registry.scopes import delete_scopes, pull_scopes
 from cephtasks.store import Store
 from lab.images import packed
-from lab.registries import Registry, registry
+from lab.proxies import nginx
+from lab.registries import Registry, certificates, registry
 from lab.tokens import TokenService, token_service
 from lab.webs import Answer, Request, answering
 
@@ -265,3 +267,104 @@ def test_no_login_is_echoed(locked: Registry, capsys: pytest.CaptureFixture[str]
     _repositories(Client(locked.host, credentials=lambda host: _LOGIN, echo=True))
     shown = capsys.readouterr().err
     assert shown == f"curl http://{locked.host}/v2/_catalog\n"
+
+
+def test_a_service_that_only_knows_oauth(docker_config: Path) -> None:
+    """Where a GET gives no token, user and password are sent in a form, and in nothing that is logged."""
+    asked: list[tuple[str, str]] = []
+
+    def respond(request: Request) -> Answer:
+        if request.path.startswith("/token"):
+            asked.append((request.method, request.path.partition("?")[2]))
+            return Answer(405) if request.method == "GET" else Answer(body=b'{"access_token": "fresh"}')
+        if request.headers.get("authorization") == "Bearer fresh":
+            return Answer(body=b'{"repositories": []}')
+        return Answer(401, {"WWW-Authenticate": f'Bearer realm="http://{web.host}/token",service="lab"'})
+
+    with answering(respond) as web:
+        _log_in(docker_config, web.host, *_LOGIN)
+        assert _repositories(Client(web.host, credentials=credentials)) == []
+    assert asked == [("GET", "service=lab&scope=registry%3Acatalog%3A%2A"), ("POST", "")]
+
+
+def test_a_scope_that_the_registry_wants_besides() -> None:
+    """What its challenge names is asked for too, from then on."""
+    asked: list[str] = []
+
+    def respond(request: Request) -> Answer:
+        if request.path.startswith("/token"):
+            asked.append(request.path)
+            return Answer(body=b'{"token": "wide"}' if "metadata" in request.path else b'{"token": "narrow"}')
+        if request.headers.get("authorization") == "Bearer wide":
+            return Answer(body=b'{"repositories": []}')
+        challenge = f'Bearer realm="http://{web.host}/token",scope="registry:metadata:read"'
+        return Answer(401, {"WWW-Authenticate": challenge})
+
+    with answering(respond) as web, Client(web.host) as client:
+        assert [list(catalog(client)) for _ in range(2)] == [[], []]
+    assert asked == ["/token?service=&scope=registry%3Acatalog%3A%2A&scope=registry%3Ametadata%3Aread"]
+
+
+def test_a_login_for_deleting(tmp_path: Path) -> None:
+    """Its own scope lets a manifest be deleted; that of a push does not."""
+    store = Store(tmp_path / "store")
+    image = packed(store, "small", [{"a": b"a"}])
+    with (
+        _with_tokens(tmp_path) as (started, _),
+        Client(started.host, credentials=lambda host: _LOGIN) as client,
+    ):
+        push(client, parse(f"{started.host}/team/app:1"), image, store.open)
+        manifest = f"/v2/team/app/manifests/{image.digest}"
+        client.send("DELETE", manifest, "it", delete_scopes("team/app"), ok=(202,))
+        assert client.send("HEAD", manifest, "it", pull_scopes("team/app"), ok=(404,)).status_code == 404
+
+
+def test_mounting_wants_both_repositories(tmp_path: Path) -> None:
+    """A token for a mount lets read the one and write the other."""
+    store = Store(tmp_path / "store")
+    image = packed(store, "small", [{"a": b"a"}])
+    layer = image.layers[0].blob.digest
+    with (
+        _with_tokens(tmp_path) as (started, service),
+        Client(started.host, credentials=lambda host: _LOGIN) as client,
+    ):
+        push(client, parse(f"{started.host}/team/app:1"), image, store.open)
+        other = parse(f"{started.host}/team/other:1")
+        pushed = push(client, other, image, store.open, mount_from={layer: "team/app"})
+        assert [item.status for item in pushed.layers] == ["mounted"]
+    scopes = "scope=repository%3Ateam%2Fother%3Apull%2Cpush&scope=repository%3Ateam%2Fapp%3Apull"
+    assert f"/token?service=lab+registry&{scopes}" in [request.path for request in service.web.seen]
+
+
+def test_a_token_service_of_the_same_ca(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labs have one CA for both: REGISTRY_CA holds for the token service that the registry names too."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own_ca = certificates(tmp_path / "ca")
+
+    def respond(request: Request) -> Answer:
+        if request.path.startswith("/token"):
+            return Answer(body=b'{"token": "fresh"}')
+        if request.headers.get("authorization") == "Bearer fresh":
+            return Answer(body=b'{"repositories": []}')
+        return Answer(401, {"WWW-Authenticate": f'Bearer realm="https://{service.host}/token"'})
+
+    with (
+        answering(respond) as web,
+        nginx(tmp_path / "registry", web.host, tls=own_ca) as front,
+        nginx(tmp_path / "tokens", web.host, tls=own_ca) as service,
+    ):
+        assert _repositories(Client(front.host, ca=own_ca.ca, credentials=lambda host: _LOGIN)) == []
+
+
+def test_a_token_service_that_redirects() -> None:
+    """Neither the login nor the question goes on to another host."""
+    with answering(lambda request: Answer(body=b'{"token": "x"}')) as other:
+
+        def respond(request: Request) -> Answer:
+            if request.path.startswith("/token"):
+                return Answer(307, {"Location": f"http://{other.host}/token"})
+            return Answer(401, {"WWW-Authenticate": f'Bearer realm="http://{web.host}/token"'})
+
+        with answering(respond) as web, pytest.raises(RegistryRefused, match="refuses a token"):
+            _repositories(Client(web.host, credentials=lambda host: _LOGIN))
+    assert other.seen == []

@@ -396,6 +396,19 @@ def test_sizes_have_units(tmp_path: Path, written: str, size: int, shown: str) -
     assert (read, str(read)) == (size, shown)
 
 
+@pytest.mark.parametrize(("written", "size"), [("", None), ("8MiB", 8 << 20), ("64KiB", 1 << 16)])
+def test_how_much_goes_into_one_request(tmp_path: Path, written: str, size: int | None) -> None:
+    """A size, or nothing for all of it."""
+    assert load(tmp_path, f"CHUNK_SIZE={written}\n").chunk_size == size
+
+
+@pytest.mark.parametrize("written", ["1KiB", "8", "8XB", "-8MiB", "much"])
+def test_what_no_request_is_cut_into(tmp_path: Path, written: str) -> None:
+    """No size at all, or one that makes a million requests of a layer."""
+    with pytest.raises(SettingsInvalid, match=f"CHUNK_SIZE is '{written}', "):
+        load(tmp_path, f"CHUNK_SIZE={written}\n")
+
+
 def test_settings_can_be_told_as_json(tmp_path: Path) -> None:
     """Every value has a JSON form, paths as their text."""
     document = {name: value for name, value, _ in load(tmp_path).shown()}
