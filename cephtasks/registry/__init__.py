@@ -8,6 +8,7 @@ from cephtasks.registry.catalog import catalog
 from cephtasks.registry.contents import Contents, contents
 from cephtasks.registry.copying import Copied, copy
 from cephtasks.registry.deletion import delete_digest, delete_tag
+from cephtasks.registry.documents import has
 from cephtasks.registry.downloads import download, ranges
 from cephtasks.registry.housekeeping import carry_out, plan_prune
 from cephtasks.registry.images import read
@@ -37,6 +38,7 @@ __all__ = [
     "delete_digest",
     "delete_tag",
     "download",
+    "has",
     "inspect",
     "is_loopback",
     "missing",

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from cephtasks.document import OTHER_SHAPE, Child, Document
-from cephtasks.errors import BlobDamaged, ImageNotInRegistry
+from cephtasks.errors import BlobDamaged, CephtasksError, ImageNotInRegistry
 from cephtasks.oci import digest_of, is_digest
 from cephtasks.platforms import Platform
 from cephtasks.reference import Reference
@@ -27,6 +27,14 @@ def fetch(client: Client, reference: Reference) -> Document:
     if found is None:
         raise ImageNotInRegistry(f"{reference} is not in {client.host}", "invoke catalog")
     return found
+
+
+def has(client: Client, reference: Reference) -> bool:
+    """Whether a tag or digest names something; no where the registry cannot be asked."""
+    try:
+        return find(client, reference) is not None
+    except CephtasksError:
+        return False
 
 
 def find(client: Client, reference: Reference) -> Document | None:

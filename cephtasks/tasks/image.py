@@ -50,13 +50,17 @@ _TO_HELP = "where to, as registry/repository:tag (default: REGISTRY/REPOSITORY:T
 _JSON_HELP = "print one JSON document on stdout"
 
 
-@typed("BASE_IMAGE", "BASE_ALIAS", "REGISTRY", "LAYER_COMPRESSION")
-def fetch_base(run: Session) -> None:
+@typed(
+    *("BASE_IMAGE", "BASE_ALIAS", "REGISTRY", "REGISTRY_CA", "REGISTRY_INSECURE", "LAYER_COMPRESSION"),
+    mirror="copy BASE_IMAGE to REGISTRY first, and pull it from there",
+)
+def fetch_base(run: Session, mirror: bool = False) -> None:
     """Pull BASE_IMAGE, and give it the name BASE_ALIAS."""
-    from cephtasks import base, intake
+    from cephtasks import base, base_mirror, intake
 
     with console.bars() as bars:
-        fetched = base.fetch(run.settings, run.engine, bars.update)
+        copy = base_mirror.bring(run.settings, run.registry, bars.update) if mirror else ""
+        fetched = base.fetch(run.settings, run.engine, bars.update, copy)
     if not run.dry:
         wanted = run.engine.require_image(fetched.id, "invoke fetch-base")
         intake.base(run.places, wanted, run.settings.registry, run.settings.layer_compression)

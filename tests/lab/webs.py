@@ -114,6 +114,7 @@ def serving(respond: Callable[[Request, ReadBody], Deed]) -> Iterator[Web]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or a body waits for the acknowledgement of its headers
 
         def handle_one_request(self) -> None:
             try:
