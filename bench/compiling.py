@@ -51,6 +51,7 @@ def _terminal(folder: Path, source: Path) -> Terminal:
         SOURCE_DIR=source,
         SHA1_OR_REF="",
         CONFIGURE_FLAGS=_FLAGS,
+        INSTALL_HEADERS=True,  # with them the library itself, which is only for compiling too
         CCACHE_DIR=folder / "ccache",
         STATE_DIR=folder / "state",
     )

@@ -89,7 +89,7 @@ KEYS: tuple[Key, ...] = (
         "BUILD_NETWORK",
         "default",
         values.choice("default", "none"),
-        "the builder's network; none: it reaches nothing, where the tree fetches nothing",
+        "the builder's network; none: for a tree that fetches nothing while it is built",
     ),
     Key("INSTALL_HEADERS", "false", values.boolean, "install the header files too"),
     Key(

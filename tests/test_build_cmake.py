@@ -149,6 +149,14 @@ def test_link_jobs_are_apart(toy: Path) -> None:
     assert "  pool = links\n" in link
 
 
+def test_a_tree_may_have_job_pools_of_its_own(toy: Path) -> None:
+    """CMake then knows no others, and theirs hold."""
+    (toy / "CMakeLists.txt").write_text(f"{LISTS}\nset_property(GLOBAL PROPERTY JOB_POOLS theirs=1)\n")
+    built(toy, {"LINK_THREADS": "1"})
+    assert set(installed(toy)) == PROGRAM
+    assert "pool theirs\n" in (toy / "build/CMakeFiles/rules.ninja").read_text()
+
+
 def test_configuring_again_compiles_nothing_again(toy: Path) -> None:
     """Only what another flag touches is compiled; a flag that is no longer given is forgotten."""
     built(toy, {"CONFIGURE_FLAGS": "-DWITH_EXTRA=ON"})

@@ -89,7 +89,12 @@ def test_the_status_before_the_first_step_and_at_the_last() -> None:
 
 
 def test_makes_steps_are_percents() -> None:
-    """make tells no numbers of steps."""
-    output = read(b"[ 25%] Building CXX object a.cc.o", b"make[1]: *** [Makefile:9: all] Error 2")
+    """make tells no numbers of steps, and a failure once more at each level above it."""
+    output = read(
+        b"[ 25%] Building CXX object a.cc.o",
+        b"make[2]: *** [CMakeFiles/a.dir/build.make:76: a.cc.o] Error 1",
+        b"make[1]: *** [CMakeFiles/Makefile2:83: a.dir/all] Error 2",
+        b"make: *** [Makefile:9: all] Error 2",
+    )
     assert output.status(100).startswith("[25/100]")
     assert output.failed == 1

@@ -42,7 +42,7 @@ def make(folder: Path, user: str) -> None:
     uid, gid = map(int, user.split(":"))
     try:
         if not folder.exists():
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             if uid != os.getuid():
                 os.chown(folder, uid, gid)
         if not _may_write(folder.stat(), uid, gid):

@@ -22,7 +22,6 @@ from cephtasks.settings import Settings
 from cephtasks.source import Source
 
 _LINES_SHOWN = 20
-_SOCKET = "/var/run/docker.sock"  # of a remote engine, as seen there
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def preflight(
     hint = "invoke builder.image" if image == OUR_BUILDER else f"docker pull {image}"
     found = engine.require_image(image, hint)
     jobs = jobs_for(engine.capacity(), settings.memory_per_job, settings.build_threads)
-    socket = (engine.socket or _SOCKET) if trusted else ""
+    socket = (engine.socket or contract.SOCKET) if trusted else ""
     return Builder(found, launcher.choose(settings, found, engine), jobs, socket)
 
 

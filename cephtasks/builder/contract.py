@@ -22,9 +22,9 @@ from cephtasks.source import Source, without_credentials
 
 OUR_BUILDER = "cephbuilder/ceph:latest"
 MOUNTED_AT = "/ceph"
+SOCKET = "/var/run/docker.sock"  # where images look for it, and where a remote engine has its own
 # https://cmake.org/cmake/help/latest/manual/cmake-env-variables.7.html
 _READ_BY_CMAKE = re.compile(r"CC|CXX|ASM|RC|.*FLAGS|CMAKE_.*|PKG_CONFIG.*|.*_ROOT|.*_DIR")
-_SOCKET = "/var/run/docker.sock"
 _ROOTS_HOME = "/root"
 # Of what root may do, as much as it takes to unpack and install files of others, and to run as others.
 _ROOTS_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
@@ -79,7 +79,7 @@ def run_spec(
     if launcher.is_caching(builder.launcher):
         mounts += [Mount(cache.folder_for(settings, user), cache.MOUNTED_AT)]
     if builder.socket:
-        mounts += [Mount(Path(builder.socket), _SOCKET)]
+        mounts += [Mount(Path(builder.socket), SOCKET)]
     return RunSpec(
         image=settings.builder_image,
         command=words[1:],

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 _COLOURS = re.compile(rb"\x1b\[[\d;]*[mK]")
 _STEP = re.compile(rb"\[(\d+)/(\d+)\] (.+)")  # as ninja writes
 _SHARE = re.compile(rb"\[ *(\d+)%\] (.+)")  # as make writes
-_FAILED = re.compile(rb"FAILED: |make(\[\d+\])?: \*\*\* \[")
+# 2 is what make itself ends with where one that it started failed.
+_FAILED = re.compile(rb"FAILED: |make(\[\d+\])?: \*\*\* \[.*\] Error (?!2$)")
 _ERROR = re.compile(
     rb"(^|\s)(fatal )?error: |^CMake Error|undefined reference to |multiple definition of |ld: cannot find "
 )

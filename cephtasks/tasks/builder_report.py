@@ -15,9 +15,9 @@ def compiled(made: "Compiled") -> None:
         return
     told = [f"compiled in {made.seconds:.1f} s"]
     if made.use is not None:
-        told += [f"{made.use.percent} % of {made.use.compiled} files from the cache"]
+        told += [f"{made.use.percent} % of {console.count(made.use.compiled, 'file')} from the cache"]
     if made.warnings:
-        told += ["1 warning" if made.warnings == 1 else f"{made.warnings} warnings"]
+        told += [console.count(made.warnings, "warning")]
     console.say(f"{', '.join(told)}, installed in {made.tree}; log: {made.log}")
 
 
