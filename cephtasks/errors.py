@@ -18,7 +18,10 @@
          │   ├─ RegistryCertsInvalid
          │   ├─ PlatformInvalid
          │   ├─ KeepRuleInvalid
-         │   └─ RegistryNotLocal
+         │   ├─ RegistryNotLocal
+         │   ├─ ListenInvalid
+         │   ├─ HtpasswdInvalid
+         │   └─ MirrorInvalid
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
          ├─ EngineUnreachable
          ├─ EngineRefused
@@ -166,6 +169,18 @@ class KeepRuleInvalid(UsageError):
 
 class RegistryNotLocal(UsageError):
     """REGISTRY is not on loopback, so it is not ours to start."""
+
+
+class ListenInvalid(UsageError):
+    """A `--listen` is not an address with or without a port."""
+
+
+class HtpasswdInvalid(UsageError):
+    """A file of logins cannot be read, is empty, or has hashes that registries do not know."""
+
+
+class MirrorInvalid(UsageError):
+    """A `--mirror-of` names no registry, or there is no mirror of its kind."""
 
 
 class Interrupted(CephtasksError):
@@ -351,7 +366,7 @@ class DeletesDisabled(CephtasksError):
 
 
 class LocalRegistryFailed(CephtasksError):
-    """The registry of this machine could not be started or stopped."""
+    """The registry of this machine could not be started or stopped, or cannot do what is asked of it."""
 
 
 class PortTaken(CephtasksError):

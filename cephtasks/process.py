@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,10 @@ class Process:
     started: int
 
 
-def start(command: Sequence[str], log: Path) -> Process:
+def start(command: Sequence[str], log: Path, environment: Mapping[str, str] = {}) -> Process:
     """Start a program in a session of its own, its output going to `log`; `command[0]` is a path.
 
-    It gets no environment, so that nothing set for us changes what it does. Raises OSError.
+    It gets this environment and no more, so that nothing set for us changes what it does. Raises OSError.
     """
     with log.open("ab") as output:
         streams = [
@@ -32,7 +32,7 @@ def start(command: Sequence[str], log: Path) -> Process:
             (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
             (os.POSIX_SPAWN_DUP2, output.fileno(), 2),
         ]
-        pid = os.posix_spawn(command[0], list(command), {}, file_actions=streams, setsid=True)
+        pid = os.posix_spawn(command[0], list(command), dict(environment), file_actions=streams, setsid=True)
     _, started = _state(pid) or ("", 0)
     return Process(pid, started)
 

@@ -13,7 +13,7 @@ _TOP = (
 )
 
 _REGISTRY = (
-    *(registry.up, registry.down),
+    *(registry.up, registry.down, registry.status, registry.gc),
     *(reading.tags, reading.inspect, reading.du, reading.diff),
     *(housekeeping.copy, housekeeping.delete, housekeeping.prune),
 )

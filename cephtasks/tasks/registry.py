@@ -1,16 +1,30 @@
 """Registry: the tasks around a registry of this machine's own."""
 
 from cephtasks import console
+from cephtasks.tasks import local_registry_report as report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
+_JSON_HELP = "print one JSON document on stdout"
 
-@typed("REGISTRY", "STATE_DIR")
-def up(run: Session) -> None:
+
+@typed(
+    "REGISTRY",
+    "STATE_DIR",
+    "REGISTRY_CA",
+    "REGISTRY_INSECURE",
+    tls="encrypt, with a certificate from a CA of our own",
+    htpasswd="ask for a login, one of this file's (htpasswd -Bc FILE USER makes it)",
+    listen="let other machines in at ADDRESS[:PORT], 0.0.0.0 for all addresses (default: loopback)",
+    mirror_of="pass on what another registry has, and keep it for a week: host[:port] or URL",
+)
+def up(run: Session, tls: bool = False, htpasswd: str = "", listen: str = "", mirror_of: str = "") -> None:
     """Start a registry on this machine, at REGISTRY."""
-    from cephtasks import local_registry
+    from cephtasks import local_registry, registry_terms
 
-    console.result(local_registry.up(run.settings, lambda: run.engine, run.dry).host)
+    chosen = run.settings
+    terms = registry_terms.agreed(chosen.registry, listen, tls, htpasswd, mirror_of, chosen.registry_ca)
+    console.result(local_registry.up(chosen, terms, lambda: run.engine, run.dry).host)
 
 
 @typed("REGISTRY", "STATE_DIR")
@@ -19,3 +33,26 @@ def down(run: Session) -> None:
     from cephtasks import local_registry
 
     local_registry.down(run.settings, lambda: run.engine, run.dry)
+
+
+@typed("STATE_DIR", json=_JSON_HELP)
+def status(run: Session, json: bool = False) -> None:
+    """Show how the registry of this machine stands, and what it holds."""
+    from cephtasks import registry_standing
+    from cephtasks.registry_folder import RegistryFolder
+
+    folder = RegistryFolder.of(run.settings.state_dir)
+    report.standing(registry_standing.look(folder, lambda: run.engine), json)
+
+
+@typed(
+    "STATE_DIR",
+    untagged="also manifests that no tag leads to; nodes can no longer pull those by digest",
+    json=_JSON_HELP,
+)
+def gc(run: Session, untagged: bool = False, json: bool = False) -> None:
+    """Remove from the registry of this machine what no manifest names."""
+    from cephtasks import local_registry
+
+    collected = local_registry.collect(run.settings, untagged, lambda: run.engine, run.dry)
+    report.collected(collected, run.dry, json)

@@ -82,15 +82,18 @@ class Session:
             raise BlobDamaged(f"{origin} no longer has what it had: {error.fact}", again) from error
 
     def registry(self, host: str = "") -> "Client":
-        """A registry, REGISTRY unless another host is named; raises RegistryCaInvalid."""
+        """A registry, REGISTRY unless another host is named; raises RegistryCaInvalid.
+
+        The CA of one that `registry.up` started is known.
+        """
         from cephtasks.engine import credentials
         from cephtasks.registry import Client
+        from cephtasks.registry_folder import RegistryFolder
 
         host = host or self.settings.registry
         if host not in self._clients:
             chosen = self.settings
-            client = Client(
-                host, chosen.registry_ca, chosen.registry_insecure, credentials, self.dry, self._echo
-            )
+            ca = RegistryFolder.of(chosen.state_dir).ca_for(host) or chosen.registry_ca
+            client = Client(host, ca, chosen.registry_insecure, credentials, self.dry, self._echo)
             self._clients[host] = self._open.enter_context(client)
         return self._clients[host]
