@@ -27,11 +27,11 @@ Names = frozenset[str]
 Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
-def ensure(ca: Path, server: Path, names: Sequence[str]) -> bool:
+def ensure(ca: Path, server: Path, names: Sequence[str]) -> None:
     """Have a CA's certificate, and that of a server with these names and addresses.
 
     The CA lies with its key beside, in a file of its own. What is there stays while it is good for a month
-    more. Returns whether the server's was made anew. Raises OSError.
+    more. Raises OSError.
     """
     for folder in (ca.parent, server.parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,10 +44,8 @@ def ensure(ca: Path, server: Path, names: Sequence[str]) -> bool:
     if not ca.exists() or ca.read_bytes() != public:
         _write(ca, public, 0o644)
     found = _read(server)
-    if found and _serves(found[0], authority[0], frozenset(names)):
-        return False
-    _write(server, _pem(*_new_server(authority, names)), 0o600)
-    return True
+    if found is None or not _serves(found[0], authority[0], frozenset(names)):
+        _write(server, _pem(*_new_server(authority, names)), 0o600)
 
 
 def end(server: Path) -> datetime.datetime | None:

@@ -16,7 +16,7 @@ from cephtasks.settings import Settings
 
 @dataclass(frozen=True)
 class LocalRegistry:
-    """A registry of this machine: its name, the folder of its data, and whether it was up already."""
+    """A registry of this machine: its name, the folder of its data, and whether it was up as asked."""
 
     host: str
     data: Path
@@ -38,14 +38,15 @@ def up(
         console.say(f"{COMMAND} serve {folder.config}")
         return LocalRegistry(terms.host, data, was_up=False)
     with folder.held():
-        running = folder.recall()
-        was_up = running is not None and registry_server.is_running(running, connect)
-        certified_anew = terms.tls and _certify(folder, terms)
-        if running and was_up and running.terms == terms and not certified_anew:
+        running = _up_now(folder, connect)
+        if terms.tls:
+            _certify(folder, terms)
+        was_up = running is not None and running.terms == terms and not _is_certified_anew(running, folder)
+        if running and was_up:
             registry_server.await_answer(running, folder, connect)
             console.say(f"the registry at {terms.host} is up already")
         else:
-            _replace(running if was_up else None, terms, folder, connect, image)
+            _replace(running, terms, folder, connect, image)
             console.say(f"a registry is up at {terms.host}, with its data in {data}")
     _tell(settings, terms, folder)
     return LocalRegistry(terms.host, data, was_up)
@@ -90,12 +91,13 @@ def collect(
         found = registry_garbage.find(folder.own_data, untagged)
         if dry or not (found.blobs or found.manifests):
             return found
-        if running is None or not registry_server.is_running(running, connect):
+        if (running := _up_now(folder, connect)) is None:
             return _sweep(folder, untagged)
         try:
             registry_server.end(running, folder, connect)
             return _sweep(folder, untagged)
         finally:
+            registry_server.end(running, folder, connect)  # where that was interrupted
             registry_server.start(running.terms, folder, connect, image)
 
 
@@ -114,10 +116,21 @@ def _unended(folder: RegistryFolder) -> Running | None:
     return None if running is None or running.is_ended else running
 
 
-def _certify(folder: RegistryFolder, terms: Terms) -> bool:
-    """Have a certificate for the registry's names; whether it was made anew."""
+def _up_now(folder: RegistryFolder, connect: Connect) -> Running | None:
+    """The registry that runs."""
+    running = folder.recall()
+    return running if running and registry_server.is_running(running, connect) else None
+
+
+def _is_certified_anew(running: Running, folder: RegistryFolder) -> bool:
+    """Whether it was started with another certificate than it has now."""
+    return running.terms.tls and folder.certificate.stat().st_mtime > running.since
+
+
+def _certify(folder: RegistryFolder, terms: Terms) -> None:
+    """Have a certificate for the registry's names."""
     try:
-        return certificates.ensure(folder.ca, folder.certificate, terms.names())
+        certificates.ensure(folder.ca, folder.certificate, terms.names())
     except OSError as error:
         raise unwritable(folder.ca.parent, error) from error
 

@@ -24,7 +24,7 @@ def exposure(terms: Terms) -> str:
 def needs(terms: Terms, ca: Path, registry: str, insecure: Collection[str]) -> Iterator[str]:
     """Lines that say who must do what; `registry` and `insecure` are REGISTRY and REGISTRY_INSECURE."""
     if terms.tls and terms.is_open:
-        yield f"engines of nodes need its CA: cp {ca} /etc/docker/certs.d/{terms.host}/ca.crt"
+        yield f"engines need its CA, {ca}, as /etc/docker/certs.d/{terms.host}/ca.crt"
     elif terms.tls:
         yield f"its CA, for whoever asks for it: {ca}"
     if _is_of_hub(terms):
@@ -35,12 +35,11 @@ def needs(terms: Terms, ca: Path, registry: str, insecure: Collection[str]) -> I
         yield f"nodes pull {terms.host}/REPOSITORY in place of {upstream(terms.mirror_of)[1]}/REPOSITORY"
     if terms.htpasswd:
         yield f"whoever pushes or pulls needs a login: docker login {terms.host}"
-    if terms.mirror_of:
-        return
-    if terms.host != registry:
-        yield f"tasks that are to use it need in .env: REGISTRY={terms.host}"
+    lines = [f"REGISTRY={terms.host}"] if terms.host != registry else []
     if terms.is_open and not terms.tls and terms.host not in insecure:
-        yield f"tasks that are to use it need in .env: REGISTRY_INSECURE={terms.host}"
+        lines.append(f"REGISTRY_INSECURE={terms.host}")
+    if lines and not terms.mirror_of:
+        yield f"tasks that are to use it need in .env: {' '.join(lines)}"
 
 
 def _is_of_hub(terms: Terms) -> bool:

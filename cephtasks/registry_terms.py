@@ -97,10 +97,12 @@ def agreed(
     else:
         address, port, host = _loopback_address(registry, name), registry_port, registry
     logins = str(htpasswd_file(htpasswd)) if htpasswd else ""
-    if mirror_of:
-        upstream(mirror_of)
     upstream_ca = str(ca.resolve()) if mirror_of and ca else ""
-    return Terms(host, address, port, tls, logins, mirror_of, upstream_ca)
+    terms = Terms(host, address, port, tls, logins, mirror_of, upstream_ca)
+    if mirror_of and terms.is_meant(upstream(mirror_of)[1], terms.names()):
+        fact = f"--mirror-of={mirror_of} is the registry that is to mirror it"
+        raise MirrorInvalid(fact, "REGISTRY=localhost:PORT STATE_DIR=FOLDER for the mirror")
+    return terms
 
 
 def listen_address(text: str) -> tuple[str, int]:

@@ -13,16 +13,19 @@ import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cephtasks import local_registry, process, settings
 from cephtasks.engine import Engine
 from cephtasks.errors import LocalRegistryFailed, PortTaken, RegistryNotLocal, StateUnwritable
+from cephtasks.local_registry import LocalRegistry
 from cephtasks.process import Process
 from cephtasks.reference import parse
 from cephtasks.registry import Client, catalog, push
 from cephtasks.registry_folder import RegistryFolder, Running
+from cephtasks.registry_terms import agreed
 from cephtasks.settings import Settings
 from cephtasks.store import Store
 from lab.images import packed
@@ -31,6 +34,17 @@ from lab.processes import answers, free_port, wait_until
 
 def _settings(folder: Path, host: str) -> Settings:
     return settings.load(flags={"REGISTRY": host, "STATE_DIR": str(folder)}, environment={})
+
+
+def _up(
+    chosen: Settings,
+    connect: Callable[[], Engine],
+    dry: bool = False,
+    image: str = local_registry.IMAGE,
+    **options: Any,
+) -> LocalRegistry:
+    """As `registry.up` does it; `options` are its own."""
+    return local_registry.up(chosen, agreed(chosen.registry, **options), connect, dry, image)
 
 
 def _no_engine() -> Engine:
@@ -49,7 +63,7 @@ def chosen(tmp_path: Path) -> Iterator[Settings]:
 @pytest.fixture
 def folder(chosen: Settings) -> RegistryFolder:
     """Where that registry keeps what it has."""
-    return RegistryFolder(chosen.state_dir.resolve() / "registry")
+    return RegistryFolder.of(chosen.state_dir)
 
 
 def _push_small(host: str, folder: Path) -> None:
@@ -73,19 +87,19 @@ def test_it_is_started_and_keeps_what_is_pushed(
     chosen: Settings, folder: RegistryFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The data lies in STATE_DIR, and is there again after a stop and a start."""
-    made = local_registry.up(chosen, _no_engine)
-    assert (made.host, made.data, made.was_up) == (chosen.registry, folder.data, False)
+    made = _up(chosen, _no_engine)
+    assert (made.host, made.data, made.was_up) == (chosen.registry, folder.own_data, False)
     _push_small(chosen.registry, tmp_path / "store")
     assert local_registry.down(chosen, _no_engine)
     assert not answers(int(chosen.registry.rpartition(":")[2]))
-    local_registry.up(chosen, _no_engine)
+    _up(chosen, _no_engine)
     assert _repositories(chosen.registry) == ["team/app"]
     out, err = capfd.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        f"a registry is up at {chosen.registry}, with its data in {folder.data}",
+        f"a registry is up at {chosen.registry}, with its data in {folder.own_data}",
         f"the registry at {chosen.registry} is down",
-        f"a registry is up at {chosen.registry}, with its data in {folder.data}",
+        f"a registry is up at {chosen.registry}, with its data in {folder.own_data}",
     ]
 
 
@@ -93,9 +107,9 @@ def test_up_is_safe_to_repeat(
     chosen: Settings, folder: RegistryFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It says that it is up, and it is the same one."""
-    local_registry.up(chosen, _no_engine)
+    _up(chosen, _no_engine)
     first = folder.recall()
-    assert local_registry.up(chosen, _no_engine).was_up
+    assert _up(chosen, _no_engine).was_up
     assert folder.recall() == first
     assert capfd.readouterr().err.splitlines()[-1] == f"the registry at {chosen.registry} is up already"
 
@@ -104,7 +118,7 @@ def test_down_is_safe_to_repeat(chosen: Settings, capfd: pytest.CaptureFixture[s
     """Without one it says so, and makes nothing."""
     assert not local_registry.down(chosen, _no_engine)
     assert not chosen.state_dir.exists()
-    local_registry.up(chosen, _no_engine)
+    _up(chosen, _no_engine)
     assert local_registry.down(chosen, _no_engine)
     assert not local_registry.down(chosen, _no_engine)
     assert capfd.readouterr().err.splitlines()[-1] == "no registry of ours is up"
@@ -113,13 +127,13 @@ def test_down_is_safe_to_repeat(chosen: Settings, capfd: pytest.CaptureFixture[s
 def test_many_at_once_start_one(chosen: Settings) -> None:
     """The others find it up."""
     with ThreadPoolExecutor(3) as pool:
-        made = list(pool.map(lambda _: local_registry.up(chosen, _no_engine), range(3)))
+        made = list(pool.map(lambda _: _up(chosen, _no_engine), range(3)))
     assert sorted(each.was_up for each in made) == [False, True, True]
 
 
 def test_only_this_machine_is_listened_to(chosen: Settings, folder: RegistryFolder) -> None:
     """Whatever is set for us, the registry's own variables among it."""
-    local_registry.up(chosen, _no_engine)
+    _up(chosen, _no_engine)
     port = chosen.registry.rpartition(":")[2]
     assert json.loads(folder.config.read_text())["http"] == {"addr": f"127.0.0.1:{port}"}
     listening = subprocess.run(
@@ -133,7 +147,7 @@ def test_only_this_machine_is_listened_to(chosen: Settings, folder: RegistryFold
 
 def test_deletes_are_allowed(chosen: Settings, tmp_path: Path) -> None:
     """It is one's own."""
-    local_registry.up(chosen, _no_engine)
+    _up(chosen, _no_engine)
     _push_small(chosen.registry, tmp_path / "store")
     with Client(chosen.registry) as client:
         accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
@@ -142,11 +156,11 @@ def test_deletes_are_allowed(chosen: Settings, tmp_path: Path) -> None:
         client.send("DELETE", f"/v2/team/app/manifests/{digest}", "it", ok=(202,))
 
 
-@pytest.mark.parametrize("host", ["registry.example:5000", "0.0.0.0:5000", "docker.io"])
+@pytest.mark.parametrize("host", ["registry.example:5000", "docker.io"])
 def test_a_registry_elsewhere_is_not_ours_to_start(tmp_path: Path, host: str) -> None:
     """It is a usage error, found before anything is made."""
     with pytest.raises(RegistryNotLocal) as caught:
-        local_registry.up(_settings(tmp_path / "state", host), _no_engine)
+        _up(_settings(tmp_path / "state", host), _no_engine)
     assert caught.value.exit_code == 2
     assert caught.value.fact == f"REGISTRY={host} is not on this machine"
     assert list(tmp_path.iterdir()) == []
@@ -158,35 +172,36 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         chosen = _settings(tmp_path, f"localhost:{port}")
         with pytest.raises(PortTaken) as caught:
-            local_registry.up(chosen, _no_engine)
+            _up(chosen, _no_engine)
         assert caught.value.fact == f"another program listens at localhost:{port}"
         assert caught.value.hint.startswith(f"ss --listening --tcp --processes 'sport = :{port}'")
     assert not local_registry.down(chosen, _no_engine)
-    local_registry.up(chosen, _no_engine)
+    _up(chosen, _no_engine)
     assert local_registry.down(chosen, _no_engine)
 
 
-def test_another_address_while_it_is_up(chosen: Settings, tmp_path: Path) -> None:
-    """One STATE_DIR has one registry."""
-    local_registry.up(chosen, _no_engine)
-    other = _settings(tmp_path / "state", "localhost:5999")
-    with pytest.raises(LocalRegistryFailed) as caught:
-        local_registry.up(other, _no_engine)
-    assert (
-        caught.value.fact
-        == f"the registry of this STATE_DIR is up at {chosen.registry}, not at localhost:5999"
-    )
-    assert caught.value.hint == "REGISTRY=localhost:5999 invoke registry.down registry.up"
+def test_another_address_while_it_is_up(
+    chosen: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One STATE_DIR has one registry: it moves, and says so, and what it has moves with it."""
+    _up(chosen, _no_engine)
+    _push_small(chosen.registry, tmp_path / "store")
+    other = _settings(tmp_path / "state", f"localhost:{free_port()}")
+    assert not _up(other, _no_engine).was_up
+    assert not answers(int(chosen.registry.rpartition(":")[2]))
+    assert _repositories(other.registry) == ["team/app"]
+    told = f"the registry at {chosen.registry} starts anew, with the data it has: "
+    assert f"{told}it was started by invoke registry.up\n" in capfd.readouterr().err
 
 
 def test_one_that_was_killed_is_started_again(chosen: Settings, folder: RegistryFolder) -> None:
     """Its data is still there."""
-    local_registry.up(chosen, _no_engine)
+    _up(chosen, _no_engine)
     killed = _running(folder).process
     assert killed
     os.kill(killed.pid, signal.SIGKILL)
     wait_until(lambda: not process.is_running(killed), "the end")
-    assert not local_registry.up(chosen, _no_engine).was_up
+    assert not _up(chosen, _no_engine).was_up
     assert _running(folder).process != killed
 
 
@@ -195,7 +210,7 @@ def test_down_never_ends_another_program(chosen: Settings, folder: RegistryFolde
     with subprocess.Popen(["sleep", "60"]) as other:
         try:
             folder.path.mkdir(parents=True)
-            folder.remember(Running(chosen.registry, Process(other.pid, started=1)))
+            folder.remember(Running(agreed(chosen.registry), (), 0, Process(other.pid, started=1)))
             assert not local_registry.down(chosen, _no_engine)
             assert other.poll() is None
         finally:
@@ -203,7 +218,8 @@ def test_down_never_ends_another_program(chosen: Settings, folder: RegistryFolde
 
 
 @pytest.mark.parametrize(
-    "record", ["", "{", "[]", '{"host": 1}', '{"host":"a","process":[1],"container":""}']
+    "record",
+    ["", "{", "[]", '{"host": 1}', '{"terms":{"a":1},"names":[],"since":0,"process":null,"container":""}'],
 )
 def test_a_damaged_record_says_as_little_as_none(
     chosen: Settings, folder: RegistryFolder, record: str
@@ -212,16 +228,16 @@ def test_a_damaged_record_says_as_little_as_none(
     folder.path.mkdir(parents=True)
     (folder.path / "pid.json").write_text(record)
     assert not local_registry.down(chosen, _no_engine)
-    assert not local_registry.up(chosen, _no_engine).was_up
+    assert not _up(chosen, _no_engine).was_up
 
 
 def test_a_dry_run_changes_nothing(
     chosen: Settings, folder: RegistryFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It shows the lines that would."""
-    local_registry.up(chosen, _no_engine, dry=True)
+    _up(chosen, _no_engine, dry=True)
     assert not chosen.state_dir.exists()
-    local_registry.up(chosen, _no_engine)
+    _up(chosen, _no_engine)
     started = _running(folder).process
     assert started
     assert local_registry.down(chosen, _no_engine, dry=True)
@@ -245,10 +261,10 @@ def test_one_that_ends_at_once(
     """Its last words are told, and where the others are; nothing is left."""
     monkeypatch.setenv("PATH", _command(tmp_path / "bin", "echo; echo no such driver >&2; exit 1"))
     with pytest.raises(LocalRegistryFailed) as caught:
-        local_registry.up(chosen, _no_engine)
+        _up(chosen, _no_engine)
     assert caught.value.fact == "the registry ended at once: no such driver"
     assert caught.value.hint == f"less {folder.log}"
-    assert folder.recall() is None
+    assert _running(folder).is_ended
 
 
 def test_a_command_that_cannot_be_started(
@@ -258,7 +274,7 @@ def test_a_command_that_cannot_be_started(
     monkeypatch.setenv("PATH", _command(tmp_path / "bin", ""))
     (tmp_path / "bin" / "docker-registry").write_bytes(b"\x7fELF, but not quite")
     with pytest.raises(LocalRegistryFailed, match="docker-registry cannot be started: Exec format error"):
-        local_registry.up(chosen, _no_engine)
+        _up(chosen, _no_engine)
 
 
 def test_ctrl_c_while_it_starts(
@@ -267,10 +283,11 @@ def test_ctrl_c_while_it_starts(
     """One line, and nothing of it goes on running."""
     monkeypatch.setenv("PATH", _command(tmp_path / "bin", "echo started; exec /bin/sleep 60"))
     script = (
-        "import sys; from pathlib import Path; from cephtasks import local_registry, settings\n"
+        "import sys; from cephtasks import local_registry, registry_terms, settings\n"
         "from cephtasks.errors import CephtasksError\n"
         "flags = {'REGISTRY': sys.argv[1], 'STATE_DIR': sys.argv[2]}\n"
-        "try: local_registry.up(settings.load(flags=flags, environment={}), None)\n"
+        "chosen, terms = settings.load(flags=flags, environment={}), registry_terms.agreed(sys.argv[1])\n"
+        "try: local_registry.up(chosen, terms, None)\n"
         "except CephtasksError as error: print(error); sys.exit(error.exit_code)\n"
     )
     command = [sys.executable, "-c", script, chosen.registry, str(chosen.state_dir)]
@@ -283,14 +300,14 @@ def test_ctrl_c_while_it_starts(
     assert told == ("error: the start of the registry was stopped\nhint: invoke registry.up\n", "")
     assert user.returncode == 130
     assert not process.is_running(started)
-    assert folder.recall() is None
+    assert _running(folder).is_ended
 
 
 def test_a_state_dir_that_cannot_be_written(tmp_path: Path) -> None:
     """It is told as that."""
     (tmp_path / "state").write_text("a file")
     with pytest.raises(StateUnwritable, match="cannot be written: Not a directory"):
-        local_registry.up(_settings(tmp_path / "state", f"localhost:{free_port()}"), _no_engine)
+        _up(_settings(tmp_path / "state", f"localhost:{free_port()}"), _no_engine)
 
 
 @pytest.fixture(scope="module")
@@ -324,17 +341,17 @@ def test_without_the_command_it_is_a_container(
     def connect() -> Engine:
         return engine
 
-    assert not local_registry.up(chosen, connect, image=registry_image).was_up
-    assert local_registry.up(chosen, connect, image=registry_image).was_up
+    assert not _up(chosen, connect, image=registry_image).was_up
+    assert _up(chosen, connect, image=registry_image).was_up
     name = _running(folder).container
     assert engine.is_running(name)
     _push_small(chosen.registry, tmp_path / "store")
     assert local_registry.down(chosen, connect)
     assert not engine.is_running(name)
     assert not local_registry.down(chosen, connect)
-    local_registry.up(chosen, connect, image=registry_image)
+    _up(chosen, connect, image=registry_image)
     assert _repositories(chosen.registry) == ["team/app"]
-    assert {path.stat().st_uid for path in folder.data.rglob("*")} == {os.getuid()}
+    assert {path.stat().st_uid for path in folder.own_data.rglob("*")} == {os.getuid()}
     assert local_registry.down(chosen, connect)
 
 
@@ -354,7 +371,7 @@ def test_with_neither_command_nor_image(
     monkeypatch.setenv("PATH", str(tmp_path))
     image = f"localhost:{free_port()}/registry:2"
     with pytest.raises(LocalRegistryFailed) as caught:
-        local_registry.up(chosen, connect, image=image)
+        _up(chosen, connect, image=image)
     assert caught.value.fact.startswith(f"there is no command docker-registry, and no image {image}: ")
     assert caught.value.hint == "apt-get install docker-registry"
     assert folder.recall() is None
