@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import again, compiling, contest, first_push, memory, series
+from bench import again, compiling, contest, first_push, memory, series, uploading
 from bench.contest import Result
 from bench.stage import Stage, stage
 from cephtasks import console
@@ -24,7 +24,10 @@ _CONTESTS: Mapping[str, Callable[[Stage, int], list[Result]]] = {
     "large-tree": memory.of_large_tree,
 }
 # Those that need neither the stage's tree nor its registries.
-_APART: Mapping[str, Callable[[Path, int], list[Result]]] = {"compile": compiling.of_rocksdb}
+_APART: Mapping[str, Callable[[Path, int], list[Result]]] = {
+    "compile": compiling.of_rocksdb,
+    "upload": uploading.of_ready_blobs,
+}
 _NAMES = (*_CONTESTS, *_APART)
 
 

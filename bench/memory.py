@@ -54,10 +54,10 @@ def of_large_tree(stage: Stage, rounds: int) -> list[Result]:
 def _first_push(stage: Stage, tree: Path) -> Usage:
     with stage.registry() as registry, stage.terminal(registry) as terminal:
         os.sync()
-        return _usage(terminal, "pack", "--tree", str(tree), "push")
+        return usage(terminal, "pack", "--tree", str(tree), "push")
 
 
-def _usage(terminal: Terminal, *words: str) -> Usage:
+def usage(terminal: Terminal, *words: str) -> Usage:
     """Type `invoke` and see what it takes; only `wait4` tells that of one process."""
     started = time.perf_counter()
     process = subprocess.Popen(

@@ -3,6 +3,8 @@
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 from cephtasks import layer, oci
 from cephtasks.reference import legal_repository
@@ -10,8 +12,8 @@ from cephtasks.store import Store
 from cephtasks.tree import Entry, Kind
 
 
-def packed(store: Store, name: str, layers: Sequence[Mapping[str, bytes]]) -> oci.Image:
-    """An image whose layers hold these files (path: content), bottom first; a label tells its name."""
+def packed(store: Store, name: str, layers: Sequence[Mapping[str, bytes | Path]]) -> oci.Image:
+    """An image whose layers hold these files (path: content or file), bottom first; a label has its name."""
     made = [_layer(store, files) for files in layers]
     config = oci.encode(
         {
@@ -26,11 +28,18 @@ def packed(store: Store, name: str, layers: Sequence[Mapping[str, bytes]]) -> oc
     return image
 
 
-def _layer(store: Store, files: Mapping[str, bytes]) -> oci.Layer:
-    entries = [
-        Entry(path, Kind.FILE, size=len(content), sha256=hashlib.sha256(content).hexdigest())
-        for path, content in files.items()
-    ]
+def _layer(store: Store, files: Mapping[str, bytes | Path]) -> oci.Layer:
+    entries = [_entry(path, content) for path, content in files.items()]
     return store.put_layer(
-        lambda sink: layer.write(entries, lambda entry: io.BytesIO(files[entry.path]), sink, "gzip")
+        lambda sink: layer.write(entries, lambda entry: _opened(files[entry.path]), sink, "gzip")
     )
+
+
+def _entry(path: str, content: bytes | Path) -> Entry:
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    with _opened(content) as stream:
+        return Entry(path, Kind.FILE, size=size, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _opened(content: bytes | Path) -> BinaryIO:
+    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
