@@ -130,3 +130,20 @@ def test_failures_of_many_threads_are_each_their_own() -> None:
     with ThreadPoolExecutor(4) as pool:
         facts = [error.fact for error in pool.map(ask, range(4))]
     assert facts == [f"no host is known as registry{number}.invalid" for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        (
+            "https://lab/v2/",
+            "curl --include https://lab/v2/, and REGISTRY_INSECURE=lab in .env where plain HTTP is meant",
+        ),
+        ("https://lab:5000/v2/", "curl --include https://lab:5000/v2/"),
+        ("http://lab/v2/", "curl --include http://lab/v2/"),
+        ("http://localhost/v2/", "invoke registry.up"),
+    ],
+)
+def test_what_to_do_where_nothing_listens(url: str, hint: str) -> None:
+    """Without a port plain HTTP has another one, where somebody may listen."""
+    assert troubles.from_exception(url, ConnectionRefusedError()).hint == hint

@@ -155,11 +155,15 @@ def _told(host: str, cause: BaseException) -> str:
 
 
 def _unreachable_hint(url: str, causes: tuple[BaseException, ...]) -> str:
-    host = urlsplit(url).netloc
+    parts = urlsplit(url)
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return f"getent hosts {urlsplit(url).hostname}, or another REGISTRY in .env"
-    refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
-    return "invoke registry.up" if refused and is_loopback(host) else _look(url)
+        return f"getent hosts {parts.hostname}, or another REGISTRY in .env"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        if is_loopback(parts.netloc):
+            return "invoke registry.up"
+        if parts.scheme == "https" and parts.port is None:  # plain HTTP would have another port
+            return f"{_look(url)}, and REGISTRY_INSECURE={parts.netloc} in .env where plain HTTP is meant"
+    return _look(url)
 
 
 def _refused_hint(host: str, answer: requests.Response) -> str:
