@@ -3,15 +3,15 @@
 Format: image-spec of Docker v1.2 (manifest.json, one JSON config, layer tars).
 """
 
-import io
 import json
 import tarfile
 from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
 from typing import IO, cast
 
 from cephtasks import layer
 from cephtasks.errors import ArchiveBroken, BlobDamaged
-from cephtasks.oci import Image, digest_of
+from cephtasks.oci import Image, Layer, digest_of
 
 _CHUNK = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
@@ -32,32 +32,49 @@ def members(archive: IO[bytes]) -> Iterator[IO[bytes]]:
         raise _broken(error) from error
 
 
-def loadable(
-    image: Image, name: str, present: Container[str], open_blob: Callable[[str], IO[bytes]]
-) -> Iterator[bytes]:
-    """An archive with the image under a name, in chunks, without the layers whose diff id is present.
+@dataclass(frozen=True)
+class Tar:
+    """A layer's tar: how many bytes it has, and what gives them, in pieces."""
 
-    An engine looks a layer up by its chain id before it opens the file, so files of layers that it
-    has may be missing (moby, image/tarexport/load.go). Raises BlobDamaged.
+    size: int
+    pieces: Callable[[], Iterator[bytes]]
+
+
+def stored(
+    layers: Iterable[Layer], present: Container[str], open_blob: Callable[[str], IO[bytes]]
+) -> list[Tar | None]:
+    """The tars of layers, bottom first; None for those whose diff id is present, or was there before.
+
+    Their pieces raise BlobDamaged.
     """
-    config_name = f"{image.id.removeprefix('sha256:')}.json"
-    paths = [f"{item.diff_id.removeprefix('sha256:')}.tar" for item in image.layers]
-    manifest = [{"Config": config_name, "RepoTags": [name], "Layers": paths}]
-    yield from _file(config_name, io.BytesIO(image.config), len(image.config))
-    written = set()
-    for item, path in zip(image.layers, paths, strict=True):
-        if item.diff_id in present or path in written:
-            continue
-        written.add(path)
-        # An engine takes twice as long for a layer that it has to decompress itself.
-        length = layer.tar_size(item)
-        with open_blob(item.blob.digest) as blob:
-            if length is None:
-                yield from _file(path, blob, item.blob.size)
-            else:
-                yield from _file(path, layer.tar_of(item, blob), length)
-    encoded = json.dumps(manifest).encode()
-    yield from _file("manifest.json", io.BytesIO(encoded), len(encoded))
+    sent: set[str] = set()
+    tars: list[Tar | None] = []
+    for item in layers:
+        is_sent = item.diff_id in present or item.diff_id in sent
+        tars.append(None if is_sent else _stored(item, open_blob))
+        sent.add(item.diff_id)
+    return tars
+
+
+def loadable(tars: Iterable[Tar | None], name: str, image: Callable[[], Image]) -> Iterator[bytes]:
+    """An archive with an image under a name, in chunks; `tars` are of its layers, bottom first.
+
+    An engine looks a layer up by its chain id before it opens the file, so None may stand for one that it
+    has (moby, image/tarexport/load.go). It opens none before it has all of the archive, so which image
+    this is may be known as late as when all tars are through.
+    """
+    sent: list[str | None] = []
+    for number, tar in enumerate(tars):
+        sent.append(f"{number}.tar" if tar else None)
+        if tar:
+            yield from _file(f"{number}.tar", tar.pieces(), tar.size)
+    made = image()
+    files = {diff_id: path for diff_id, path in zip(made.diff_ids, sent, strict=True) if path}
+    config = f"{made.id.removeprefix('sha256:')}.json"
+    paths = [files.get(diff_id, "present") for diff_id in made.diff_ids]
+    manifest = json.dumps([{"Config": config, "RepoTags": [name], "Layers": paths}]).encode()
+    yield from _file(config, iter([made.config]), len(made.config))
+    yield from _file("manifest.json", iter([manifest]), len(manifest))
     yield bytes(2 * _BLOCK)
 
 
@@ -93,12 +110,25 @@ def _broken(error: tarfile.TarError) -> ArchiveBroken:
     return ArchiveBroken(f"what the engine saved is no whole archive: {error}", "docker info")
 
 
-def _file(name: str, content: IO[bytes], size: int) -> Iterator[bytes]:
+def _stored(item: Layer, open_blob: Callable[[str], IO[bytes]]) -> Tar:
+    length = layer.tar_size(item)
+
+    def pieces() -> Iterator[bytes]:
+        with open_blob(item.blob.digest) as blob:
+            # An engine takes twice as long for a layer that it has to decompress itself.
+            content = blob if length is None else layer.tar_of(item, blob)
+            while chunk := content.read(_CHUNK):
+                yield chunk
+
+    return Tar(item.blob.size if length is None else length, pieces)
+
+
+def _file(name: str, content: Iterator[bytes], size: int) -> Iterator[bytes]:
     member = tarfile.TarInfo(name)
     member.size = size
     yield member.tobuf()
     left = size
-    while chunk := content.read(_CHUNK):
+    for chunk in content:
         left -= len(chunk)
         yield chunk
     if left:

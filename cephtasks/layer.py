@@ -5,6 +5,7 @@ import hashlib
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import IO, Protocol, cast
 
 import zstandard
@@ -18,6 +19,7 @@ from cephtasks.tree import OPAQUE_MARKER, WHITEOUT_PREFIX, Entry, Kind, index_ta
 _MTIME = 315532800  # 1980-01-01T00:00:00Z
 _CHUNK = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
+_END = bytes(2 * _BLOCK)
 _GZIP_WINDOW = 31  # zlib's window bits: the largest window, with gzip's header and trailer
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -48,7 +50,21 @@ def write(entries: Iterable[Entry], open_source: OpenSource, sink: IO[bytes], co
     The same entries give the same bytes. Raises TreeChanged where a file is no longer what its
     entry says, TreeInvalid for entries that no layer of ours can hold.
     """
-    return compress(_tar(entries, open_source), sink, compression)
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        return compress(_tar(entries, partial(_checked, open_source, aside)), sink, compression)
+
+
+def tar(entries: Iterable[Entry], open_source: OpenSource) -> Iterator[bytes]:
+    """The tar that `write` compresses, for whoever holds it against its diff id: no file is hashed.
+
+    Raises TreeChanged where a file is longer or shorter than its entry says, TreeInvalid as `write` does.
+    """
+    return _tar(entries, partial(_content, open_source))
+
+
+def tar_length(entries: Iterable[Entry]) -> int:
+    """Bytes of the tar of entries; raises TreeInvalid as `write` does."""
+    return sum(len(_header(entry)) + entry.size + -entry.size % _BLOCK for entry in entries) + len(_END)
 
 
 def compress(tar: Iterable[bytes], sink: IO[bytes], compression: str) -> Layer:
@@ -172,36 +188,48 @@ def _in_equal_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-def _tar(entries: Iterable[Entry], open_source: OpenSource) -> Iterator[bytes]:
-    with ThreadPoolExecutor(max_workers=1) as aside:
-        for entry in entries:
-            yield _member(entry).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-            if entry.kind is Kind.FILE:
-                yield from _content(entry, open_source, aside)
-                yield bytes(-entry.size % _BLOCK)
-    yield bytes(2 * _BLOCK)
+def _tar(entries: Iterable[Entry], content: Callable[[Entry], Iterator[bytes]]) -> Iterator[bytes]:
+    for entry in entries:
+        yield _header(entry)
+        if entry.kind is Kind.FILE:
+            yield from content(entry)
+            yield bytes(-entry.size % _BLOCK)
+    yield _END
 
 
-def _content(entry: Entry, open_source: OpenSource, aside: Executor) -> Iterator[bytes]:
+def _checked(open_source: OpenSource, aside: Executor, entry: Entry) -> Iterator[bytes]:
     """A file's bytes, which are those that its entry promises, or TreeChanged."""
-    digest, left = hashlib.sha256(), entry.size
+    digest = hashlib.sha256()
+    for chunk in _content(open_source, entry):
+        if len(chunk) < _CHUNK:  # not worth handing over
+            digest.update(chunk)
+            yield chunk
+            continue
+        hashed = aside.submit(digest.update, chunk)
+        yield chunk
+        hashed.result()
+    if digest.hexdigest() != entry.sha256:
+        raise _changed(entry)
+
+
+def _content(open_source: OpenSource, entry: Entry) -> Iterator[bytes]:
+    """A file's bytes, as many as its entry promises, or TreeChanged."""
+    left = entry.size
     try:
         with open_source(entry) as stream:
             while chunk := stream.read(min(_CHUNK, left + 1)):
                 left -= len(chunk)
                 if left < 0:
                     raise _changed(entry)
-                if len(chunk) < _CHUNK:  # not worth handing over
-                    digest.update(chunk)
-                    yield chunk
-                    continue
-                hashed = aside.submit(digest.update, chunk)
                 yield chunk
-                hashed.result()
     except OSError as error:
         raise _changed(entry) from error
-    if left or digest.hexdigest() != entry.sha256:
+    if left:
         raise _changed(entry)
+
+
+def _header(entry: Entry) -> bytes:
+    return _member(entry).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def _member(entry: Entry) -> tarfile.TarInfo:

@@ -4,19 +4,21 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO
 
 from cephtasks import layer, layer_index, oci, tree
+from cephtasks.archive import Tar
 from cephtasks.engine import Engine
 from cephtasks.errors import TreeChanged
 from cephtasks.intake import Places
 from cephtasks.layer_index import LayerIndex
-from cephtasks.stack import NewLayer, Origin
+from cephtasks.stack import NewLayer, Origin, Source
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,8 @@ def write(
     store = places.store
 
     def write_one(new: NewLayer) -> oci.Appended:
-        first, raw = layer_index.begin(new.component, new.entries)
-        content = _Content(new, raw, material, places.engine)
-        made = store.put_layer(
-            lambda sink: layer.write((first, *new.entries), content.open, sink, compression)
-        )
+        making = _Making(new, material, places.engine)
+        made = store.put_layer(lambda sink: layer.write(making.entries, making.open, sink, compression))
         store.put_layer_index(made.diff_id, LayerIndex(new.component, new.entries))
         return oci.Appended(made, new.component, created)
 
@@ -49,6 +48,16 @@ def write(
         except BaseException:
             crew.shutdown(cancel_futures=True)
             raise
+
+
+def tars(places: Places, layers: Sequence[NewLayer], material: Material) -> Iterator[Tar]:
+    """The tars of the layers that `write` compresses, read once more, and no file of them hashed.
+
+    Their pieces raise TreeChanged, EngineRefused.
+    """
+    for new in layers:
+        making = _Making(new, material, places.engine)
+        yield Tar(layer.tar_length(making.entries), partial(layer.tar, making.entries, making.open))
 
 
 def entry_of(path: str, source: Path) -> tree.Entry:
@@ -63,28 +72,34 @@ def entry_of(path: str, source: Path) -> tree.Entry:
 
 
 @dataclass(frozen=True)
-class _Content:
-    """Where the content of a new layer's files is."""
+class _Making:
+    """A new layer, with its own index, and where the content of its files is."""
 
     new: NewLayer
-    raw_index: bytes
     material: Material
     engine: Engine
-    _sources: dict[str, tuple[Origin, str]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for write in self.new.writes:
-            if write.source:
-                self._sources[write.entry.path] = (write.source.origin, write.source.path)
+    @cached_property
+    def _index(self) -> tuple[tree.Entry, bytes]:
+        return layer_index.begin(self.new.component, self.new.entries)
+
+    @cached_property
+    def _sources(self) -> dict[str, Source]:
+        return {write.entry.path: write.source for write in self.new.writes if write.source}
+
+    @property
+    def entries(self) -> tuple[tree.Entry, ...]:
+        """The entries of the layer's tar."""
+        return (self._index[0], *self.new.entries)
 
     def open(self, entry: tree.Entry) -> IO[bytes]:
         """The bytes of an entry; raises TreeChanged, EngineRefused."""
         if entry.path == tree.LAYER_INDEX:
-            return io.BytesIO(self.raw_index)
-        origin, path = self._sources[entry.path]
-        if origin is Origin.BASE:
-            return self._from_base(path)
-        source = self.material.sources[path]
+            return io.BytesIO(self._index[1])
+        found = self._sources[entry.path]
+        if found.origin is Origin.BASE:
+            return self._from_base(found.path)
+        source = self.material.sources[found.path]
         try:
             return source.open("rb")
         except OSError as error:

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cephtasks import components, console, index_cache, intake, layering, oci, previous, repairs
-from cephtasks.delivery import deliver
+from cephtasks.delivery import Delivery
 from cephtasks.errors import TreeChanged
 from cephtasks.folder import index_folder
 from cephtasks.intake import Places
@@ -25,12 +25,16 @@ _UNKNOWN_TIME = "1980-01-01T00:00:00Z"
 
 @dataclass(frozen=True)
 class Packed:
-    """An image that was packed: its name, its id (none in a dry run), layers that were kept and written."""
+    """An image in the store: its name, its id (none in a dry run), layers that were kept and written.
+
+    `arrive` returns once the engine has the image too; raises EngineRefused.
+    """
 
     name: str
     id: str
     kept: Sequence[oci.Layer] = ()
     written: Sequence[oci.Layer] = ()
+    arrive: Callable[[], None] = field(default=lambda: None, compare=False)
 
     @property
     def layers(self) -> Sequence[oci.Layer]:
@@ -62,6 +66,20 @@ def pack(
     tree and base give the same image. Raises TreeInvalid, TreeChanged, ImageNotFound, BaseTooDeep,
     StoreFailed, StateUnwritable, EngineRefused, and for `onto` what reading a registry raises.
     """
+    packed = begin(settings, places, folder, source, onto, compact)
+    packed.arrive()
+    return packed
+
+
+def begin(
+    settings: Settings,
+    places: Places,
+    folder: Path,
+    source: Source | None,
+    onto: str = "",
+    compact: bool = False,
+) -> Packed:
+    """Pack a tree as `pack` does, without waiting until the engine has the image that the store has."""
     if places.engine.dry:
         count = len(index_folder(folder))
         places.engine.require_image(settings.base_image, "invoke fetch-base")
@@ -70,18 +88,27 @@ def pack(
     prepared = prepare(settings, places, folder, onto, compact)
     base, material = prepared.material.base, prepared.material
     created = (source.committed if source else None) or _created(base)
+    kept = prepared.before.appended[: prepared.plan.kept]
+    told = {**(labels(source) if source else {}), BASE_NAME: settings.base_image, BASE_ID: base.id}
+    new = prepared.plan.layers
+    delivery = Delivery(
+        places.store,
+        places.engine,
+        settings.image_name,
+        below=[*base.layers, *(item.layer for item in kept)],
+        above=layering.tars(places, new, material) if new else None,
+        near=[settings.base_image],
+    )
     try:
-        written = layering.write(places, prepared.plan.layers, material, settings.layer_compression, created)
+        with delivery:
+            written = layering.write(places, new, material, settings.layer_compression, created)
+            image = oci.append(base, [*kept, *written], created, {**told, **prepared.repaired.labels()})
+            delivery.complete(image)
     except TreeChanged:
         _cache(settings, folder).unlink(missing_ok=True)
         raise
-    kept = prepared.before.appended[: prepared.plan.kept]
-    told = {**(labels(source) if source else {}), BASE_NAME: settings.base_image, BASE_ID: base.id}
-    image = oci.append(base, [*kept, *written], created, {**told, **prepared.repaired.labels()})
-    deliver(places.store, places.engine, image, settings.image_name, near=[settings.base_image])
-    return Packed(
-        settings.image_name, image.id, [item.layer for item in kept], [item.layer for item in written]
-    )
+    layers = [item.layer for item in kept], [item.layer for item in written]
+    return Packed(settings.image_name, image.id, *layers, delivery.wait)
 
 
 def prepare(

@@ -14,7 +14,7 @@ from cephtasks import archive, layer, oci
 from cephtasks.engine import Engine
 from cephtasks.errors import ArchiveBroken, BlobDamaged, EngineRefused
 from cephtasks.oci import OCI_LAYER_GZIP, Descriptor, Image, Layer
-from lab.layers import file, folder, image_of, load, seen_by_container, tar
+from lab.layers import archived, file, folder, image_of, load, seen_by_container, tar
 
 
 def compressed_image(*tars: bytes) -> tuple[Image, dict[str, bytes]]:
@@ -36,7 +36,7 @@ def compressed_image(*tars: bytes) -> tuple[Image, dict[str, bytes]]:
 
 def packed(image: Image, name: str, present: Sequence[str], blobs: dict[str, bytes]) -> bytes:
     """The archive of an image."""
-    return b"".join(archive.loadable(image, name, present, lambda digest: io.BytesIO(blobs[digest])))
+    return b"".join(archived(image, name, present, blobs))
 
 
 def names(raw: bytes) -> list[str]:
@@ -73,8 +73,7 @@ def test_layers_that_the_engine_has_are_left_out(engine: Engine, image_name: str
     load(engine, base, blobs, f"{image_name}:base")
     image, blobs = compressed_image(old, new)
     raw = packed(image, f"{image_name}:x", base.diff_ids, blobs)
-    config, new_tar = image.id.removeprefix("sha256:"), image.diff_ids[1].removeprefix("sha256:")
-    assert names(raw) == [f"{config}.json", f"{new_tar}.tar", "manifest.json"]
+    assert names(raw) == ["1.tar", f"{image.id.removeprefix('sha256:')}.json", "manifest.json"]
     engine.load([raw])
     found = engine.image(f"{image_name}:x")
     assert found is not None
@@ -134,9 +133,9 @@ def test_an_engine_gets_layers_that_it_need_not_decompress(engine: Engine, image
         document = {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [made.diff_id]}}
         image = oci.image(oci.encode({**document, "author": compression}), [made])
         assert layer.tar_size(image.layers[0]) == len(raw)
-        archived = packed(image, f"{image_name}:{compression}", (), {made.blob.digest: sink.getvalue()})
-        assert raw in archived
-        engine.load([archived])
+        written = packed(image, f"{image_name}:{compression}", (), {made.blob.digest: sink.getvalue()})
+        assert raw in written
+        engine.load([written])
         found = engine.image(f"{image_name}:{compression}")
         assert found is not None
         assert found.id == image.id
@@ -162,7 +161,7 @@ def test_blobs_are_opened_one_at_a_time_and_closed() -> None:
         opened.append(io.BytesIO(blobs[digest]))
         return opened[-1]
 
-    for _ in archive.loadable(image, "x:y", (), open_blob):
+    for _ in archive.loadable(archive.stored(image.layers, (), open_blob), "x:y", lambda: image):
         pass
     assert len(opened) == 5
     assert opened[-1].closed

@@ -6,7 +6,7 @@ from typing import IO
 
 import pytest
 
-from cephtasks import archive, layer, layer_index, oci
+from cephtasks import layer, layer_index, oci
 from cephtasks.engine import Engine
 from cephtasks.errors import TreeInvalid
 from cephtasks.goal import lay
@@ -17,7 +17,7 @@ from cephtasks.stack import NewLayer, Origin, Source, StackLayer
 from cephtasks.tree import LAYER_INDEX, Entry, Index, Kind, flatten, index_tar
 from lab import edits
 from lab.edits import Node, Nodes
-from lab.layers import seen_by_container, tar
+from lab.layers import archived, seen_by_container, tar
 
 
 class Follower:
@@ -48,9 +48,7 @@ class Follower:
         image = oci.image(oci.encode(config), self._layers)
         self._steps += 1
         name = f"{self._name}:{self._steps}"
-        self._engine.load(
-            archive.loadable(image, name, present, lambda digest: io.BytesIO(self._blobs[digest]))
-        )
+        self._engine.load(archived(image, name, present, self._blobs))
         return seen_by_container(name)
 
     def indexes(self) -> list[LayerIndex | None]:

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import docker
@@ -76,9 +76,15 @@ def image_of(tars: Sequence[bytes]) -> tuple[Image, dict[str, bytes]]:
     return oci.image(oci.encode(document), layers), blobs
 
 
+def archived(image: Image, name: str, present: Container[str], blobs: Mapping[str, bytes]) -> Iterator[bytes]:
+    """The archive of an image that lies in memory, without the layers that are present."""
+    tars = archive.stored(image.layers, present, lambda digest: io.BytesIO(blobs[digest]))
+    return archive.loadable(tars, name, lambda: image)
+
+
 def load(engine: Engine, image: Image, blobs: dict[str, bytes], name: str) -> None:
     """Give the engine an image that lies in memory."""
-    engine.load(archive.loadable(image, name, (), lambda digest: io.BytesIO(blobs[digest])))
+    engine.load(archived(image, name, (), blobs))
 
 
 def seen_by_container(name: str) -> dict[str, Entry]:
