@@ -5,13 +5,13 @@ from pathlib import Path
 
 from cephtasks import console
 from cephtasks.intake import Places
-from cephtasks.pack import Packed, pack, tree_key
+from cephtasks.pack import Packed, begin, pack, tree_key
 from cephtasks.settings import Settings
 from cephtasks.source import Source
 from cephtasks.stripping import Stripped, debug_name, debug_tag, strip
 
 
-def pack_apart(
+def begin_apart(
     settings: Settings,
     places: Places,
     folder: Path,
@@ -21,14 +21,15 @@ def pack_apart(
 ) -> Packed:
     """Pack a tree stripped as IMAGE_NAME, and its debug information as an image on top; the former's.
 
-    Raises what `strip` and `pack` raise.
+    The engine may not have all of the latter yet. Raises what `strip` and `pack` raise.
     """
     stripped = split(settings, places, folder)
     packed = pack(settings, places, stripped.tree, source, onto, compact)
-    if stripped.debug is not None:
-        above = pack(beside(settings), places, stripped.debug, source, compact=compact)
-        console.say(f"debug information of {stripped.files} files is in {above.name}")
-    return packed
+    if stripped.debug is None:
+        return packed
+    above = begin(beside(settings), places, stripped.debug, source, compact=compact)
+    console.say(f"debug information of {stripped.files} files is in {above.name}")
+    return replace(packed, arrive=above.arrive)
 
 
 def split(settings: Settings, places: Places, folder: Path) -> Stripped:

@@ -79,7 +79,7 @@ def begin(
     onto: str = "",
     compact: bool = False,
 ) -> Packed:
-    """Pack a tree as `pack` does, without waiting until the engine has the image that the store has."""
+    """Pack a tree as `pack` does, without waiting for the engine to have what the store has."""
     if places.engine.dry:
         count = len(index_folder(folder))
         places.engine.require_image(settings.base_image, "invoke fetch-base")

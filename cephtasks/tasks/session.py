@@ -1,6 +1,7 @@
 """Session: what one typed task works with, opened when it is first used and closed with the task."""
 
 import shlex
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from cephtasks import console
 from cephtasks.errors import BlobDamaged, RegistryRefused
 from cephtasks.settings import Settings
+from cephtasks.tasks.line import under_way
 
 if TYPE_CHECKING:  # loading these takes longer than `invoke --list` should
     from cephtasks.engine import Engine
@@ -37,11 +39,16 @@ class Session:
     def __exit__(self, *exception: object) -> None:
         self._open.close()
 
+    def leave(self, wait: Callable[[], None]) -> None:
+        """Let the tasks that come next begin before `wait` returns; what is open stays so till then."""
+        under_way.leave(wait, self._open.pop_all())
+
     @cached_property
     def engine(self) -> "Engine":
-        """The Docker engine; raises EngineUnreachable."""
+        """The Docker engine, with all that was to be done in it done; raises EngineUnreachable."""
         from cephtasks.engine import Engine
 
+        under_way.settle()
         engine = Engine.connect(self.dry, self._echo)
         self._open.callback(engine.close)
         return engine

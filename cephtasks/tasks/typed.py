@@ -2,23 +2,18 @@
 
 import functools
 import inspect
-import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from invoke.context import Context
-from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from cephtasks import console, settings
-from cephtasks.errors import CephtasksError, Interrupted
 from cephtasks.keys import KEYS, Key
+from cephtasks.tasks.failures import one_line_failures
 from cephtasks.tasks.positional import is_given
 from cephtasks.tasks.session import Session
 
@@ -48,7 +43,7 @@ def typed(
         def run(context: Context, **arguments: Any) -> None:
             given = {flags[name].name: _as_text(arguments.pop(name)) for name in flags}
             env_file = arguments.pop("env_file")
-            with _one_line_failures():
+            with one_line_failures():
                 folder = Path(context.config.cephtasks.folder)
                 chosen = settings.load(
                     {name: text for name, text in given.items() if text is not None},
@@ -162,22 +157,3 @@ def _as_text(value: str | bool | None) -> str | None:
 @functools.cache
 def _warn_once(warning: str) -> None:
     console.warn(warning)
-
-
-@contextmanager
-def _one_line_failures() -> Iterator[None]:
-    """Let out of a task only what Invoke ends on without a traceback; being ended is as Ctrl-C."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
-    try:
-        yield
-    except CephtasksError:
-        if settings.debugging():
-            traceback.print_exc()
-        raise
-    except KeyboardInterrupt as error:
-        raise Interrupted("stopped", "type the same again") from error
-    except BrokenPipeError as error:
-        # Whoever read our output has had enough; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=141) from error
