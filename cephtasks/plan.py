@@ -26,7 +26,7 @@ from cephtasks.stack import NewLayer, StackLayer, weight
 from cephtasks.tree import Entry, Index, Kind, overlay
 
 # Each layer costs a node with an empty store some 50 ms, so forty cost it two seconds; after a first
-# stack of ten they leave room for thirty edits until layers are merged.
+# stack of five they leave room for thirty-five edits until layers are merged.
 MOST_LAYERS = 40
 # A node with an empty store fetches at most half as much again as it needs. Less would cost more in
 # compactions: they may cost two bytes for each byte of garbage.

@@ -213,12 +213,14 @@ def _compile(run: Session, extra_env: list[str], trust: bool) -> None:
 
 def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = False) -> None:
     from cephtasks import source
-    from cephtasks.debug_image import begin_apart
-    from cephtasks.pack import begin
 
     chosen, tree = run.settings, folder or _installed(run)
     compiled_from = None if folder else source.describe(chosen.source_dir, chosen.sha1_or_ref)
-    packed = (begin_apart if chosen.strip else begin)(chosen, run.places, tree, compiled_from, onto, compact)
+    if chosen.strip:
+        from cephtasks.debug_image import begin_apart as begin
+    else:
+        from cephtasks.pack import begin
+    packed = begin(chosen, run.places, tree, compiled_from, onto, compact)
     report.packed(packed)
     run.leave(packed.arrive)
 
