@@ -41,6 +41,7 @@
          ├─ GitFailed
          ├─ CloneFailed
          ├─ RefUnknown
+         ├─ ObjectsGone
          ├─ SourceDirty
          ├─ BuildFolderForeign
          ├─ LauncherMissing
@@ -254,11 +255,15 @@ class GitFailed(CephtasksError):
 
 
 class CloneFailed(CephtasksError):
-    """The source could not be cloned; nothing half is left."""
+    """The source could not be cloned; what came whole is kept for the next attempt."""
 
 
 class RefUnknown(CephtasksError):
     """Neither the source tree nor its remote knows the commit, tag or branch."""
+
+
+class ObjectsGone(CephtasksError):
+    """A git tree shares objects with a repository that is gone."""
 
 
 class SourceDirty(CephtasksError):

@@ -22,8 +22,8 @@ _PATIENCE = 10.0  # seconds that git gets to clear up
 
 
 def progress() -> tuple[str, ...]:
-    """The option that makes git show its progress, where there is a terminal to show it on."""
-    return ("--progress",) if sys.stderr.isatty() else ()
+    """The option that makes git show its progress on a terminal, and in a pipe no more than what fails."""
+    return ("--progress",) if sys.stderr.isatty() else ("--quiet",)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,20 @@ KEYS: tuple[Key, ...] = (
         values.optional,
         "commit, tag or branch to build; empty: the source as it is",
     ),
+    Key("CLONE_FILTER", "", values.clone_filter, "blob:none: fetch file contents when they are needed"),
+    Key(
+        "CLONE_DEPTH",
+        "",
+        values.optional_count,
+        "how many commits of the history to fetch",
+        shown_default="all of it",
+    ),
+    Key(
+        "CLONE_REFERENCE",
+        "",
+        values.optional_path,
+        "a clone of this host to share objects with, which must then stay",
+    ),
     Key("SOURCE_DIR", "ceph", values.path, "the source tree on this host; mounted at /ceph in the builder"),
     Key(
         "BASE_IMAGE",
@@ -61,7 +75,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "BUILD_THREADS",
         "",
-        values.threads,
+        values.optional_count,
         "compile jobs at once",
         shown_default="as many as the engine's cores and memory allow",
     ),

@@ -30,6 +30,9 @@ class Settings:
 
     git_url: str
     sha1_or_ref: str
+    clone_filter: str
+    clone_depth: int | None
+    clone_reference: Path | None
     source_dir: Path
     base_image: str
     base_alias: str

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from cephtasks import console
+from cephtasks.alternates import borrowed
+from cephtasks.clone import WHOLE, CloneOptions, clone, is_filled
 from cephtasks.errors import (
     CloneFailed,
     GitFailed,
@@ -20,12 +21,12 @@ from cephtasks.errors import (
     SourceNotFolder,
 )
 from cephtasks.git import Git, OnOutput, progress
+from cephtasks.refs import far_name, find, is_sha
 
 # refs/worktree/ is apart for each worktree (git-worktree(1)), and its commits outlive a garbage collection.
 _SWITCHING = "refs/worktree/cephtasks-switching"
 _SWITCHED = "refs/worktree/cephtasks-switched"
 _FILES_NAMED = 5
-_SHA = re.compile(r"[0-9a-f]{7,64}")
 
 
 @dataclass(frozen=True)
@@ -44,29 +45,39 @@ class Source:
     git_url: str = ""
 
 
-def prepare(folder: Path, git_url: str, ref: str, on_output: OnOutput, dry: bool = False) -> Source:
+def prepare(
+    folder: Path,
+    git_url: str,
+    ref: str,
+    on_output: OnOutput,
+    dry: bool = False,
+    how: CloneOptions = WHOLE,
+) -> Source:
     """Clone into `folder` where it is missing or empty, switch it to `ref`, and describe it.
 
     An empty `ref`, or a folder without git, is taken as it is. git's progress goes to `on_output`. A `dry`
     run only tells what git would be asked to do.
-    Raises SourceNotFolder, GitMissing, GitUrlInvalid, CloneFailed, RefUnknown, SourceDirty, GitFailed.
+    Raises SourceNotFolder, GitMissing, GitUrlInvalid, CloneFailed, RefUnknown, ObjectsGone, SourceDirty,
+    GitFailed.
     """
     if folder.exists() and not folder.is_dir():
         raise SourceNotFolder(f"SOURCE_DIR is not a folder: {folder}", "invoke settings")
-    missing = not folder.exists() or not any(folder.iterdir())
+    missing = not is_filled(folder)
     if dry:
-        _tell(folder, git_url, ref, missing)
+        _tell(folder, git_url, ref, missing, how)
     elif missing:
-        _clone(folder.resolve(), git_url, ref, on_output)
+        _clone(folder.resolve(), git_url, ref, how, on_output)
     elif ref and (folder / ".git").exists():
-        _switch_if_elsewhere(Git(folder, on_output), ref)
+        borrowed(folder)
+        _switch_if_elsewhere(Git(folder, on_output), ref, how)
     return describe(folder, ref)
 
 
 def describe(folder: Path, ref: str = "") -> Source:
-    """Tell what `folder` holds, touching nothing. Raises GitMissing, GitFailed."""
+    """Tell what `folder` holds, touching nothing. Raises ObjectsGone, GitMissing, GitFailed."""
     if not (folder / ".git").exists():
         return Source(folder, commit=None, dirty=False, ref="", committed=None)
+    borrowed(folder)
     git = Git(folder)
     commit = git.resolve("HEAD")
     return Source(
@@ -105,17 +116,16 @@ def without_credentials(git_url: str) -> str:
     return urlunsplit(parts._replace(netloc=keep + host))
 
 
-def _tell(folder: Path, git_url: str, ref: str, missing: bool) -> None:
+def _tell(folder: Path, git_url: str, ref: str, missing: bool, how: CloneOptions) -> None:
     """What `prepare` would ask of git, as lines that can be typed."""
     if missing:
-        clone = ["git", "clone", "--recurse-submodules", without_credentials(git_url), str(folder)]
-        console.say(shlex.join(clone))
+        words = ["git", "clone", "--recurse-submodules", *how.of_clone, without_credentials(git_url)]
+        console.say(shlex.join([*words, str(folder)]))
     if ref and (missing or (folder / ".git").exists()):
         console.say(shlex.join(["git", "-C", str(folder), "checkout", "--detach", ref]))
 
 
-def _clone(folder: Path, git_url: str, ref: str, on_output: OnOutput) -> None:
-    """Clone beside `folder` and rename at the end, so that no half clone is ever taken for a source."""
+def _clone(folder: Path, git_url: str, ref: str, how: CloneOptions, on_output: OnOutput) -> None:
     shown = without_credentials(git_url)
     if shown != git_url:
         raise GitUrlInvalid(
@@ -123,15 +133,19 @@ def _clone(folder: Path, git_url: str, ref: str, on_output: OnOutput) -> None:
         )
     url = str(Path(git_url).resolve()) if Path(git_url).exists() else git_url
     hint = f"git ls-remote {shown}"
+
+    def check_out(git: Git) -> None:
+        _check_out(git, find(git, ref, how.depth) if ref else None, how)
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _require_ref(Git(folder.parent), url, ref)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-clone-", dir=folder.parent) as scratch:
-            above = folder.parent.stat()
-            os.chown(scratch, above.st_uid if os.getuid() == 0 else -1, -1)
-            fresh = Path(scratch) / folder.name
-            _clone_into(Git(Path(scratch), on_output), fresh, url, ref)
-            fresh.rename(folder)
+        # A misspelt ref must not cost a long clone.
+        far = far_name(Git(folder.parent), url, ref)
+        if ref and far is None and not is_sha(ref):
+            raise RefUnknown(ref)
+        console.say(f"cloning {shown} into {folder}")
+        branch = re.fullmatch("refs/(?:heads|tags)/(.+)", far or "")
+        clone(folder, url, how, branch[1] if branch else "", on_output, check_out)
     except OSError as error:
         raise CloneFailed(f"cannot clone {shown} into {folder}: {error.strerror}", hint) from error
     except GitFailed as error:
@@ -140,68 +154,16 @@ def _clone(folder: Path, git_url: str, ref: str, on_output: OnOutput) -> None:
         raise RefUnknown(f"{ref} is not in {shown}", hint) from error
 
 
-def _clone_into(git: Git, folder: Path, url: str, ref: str) -> None:
-    options = ("--no-checkout",) if ref else ("--recurse-submodules",)
-    cloned = git.run("clone", *progress(), *options, "--", url, str(folder))
-    if cloned.exit_code:
-        raise GitFailed(cloned.reason)
-    if ref:
-        inside = Git(folder, git.on_output)
-        _check_out(inside, _find(inside, ref))
-
-
-def _require_ref(git: Git, url: str, ref: str) -> None:
-    """Ask the far side for a named ref first: a misspelt one must not cost a long clone."""
-    base = re.split(r"[~^:@{]", ref)[0]
-    name = re.sub(r"^(refs/)?(remotes/)?(origin/)?", "", base)
-    wanted = {"HEAD" if name in ("", "HEAD") else f"refs/{name}"}
-    wanted |= {f"refs/{kind}/{each}" for kind in ("heads", "tags") for each in (base, name) if each}
-    found = git.ask("ls-remote", url, *sorted(wanted))
-    if found is None:
-        raise GitFailed("it cannot be reached")
-    if ref and not found and not _SHA.fullmatch(base):
-        raise RefUnknown(ref)
-
-
-def _switch_if_elsewhere(git: Git, ref: str) -> None:
+def _switch_if_elsewhere(git: Git, ref: str, how: CloneOptions) -> None:
     """Check out `ref` unless the tree is there already, and finish a switch that was cut short."""
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
     if branch in (ref, f"refs/{ref}", f"refs/heads/{ref}"):
         return
-    commit = _find(git, ref)
+    commit = find(git, ref, how.depth)
     if commit == git.resolve("HEAD") and commit != git.resolve(_SWITCHING):
         return
     _require_nothing_lost(git)
-    _check_out(git, commit)
-
-
-def _find(git: Git, ref: str) -> str:
-    """The commit that a ref names; the remote is asked only for what is unknown here."""
-    if ref.startswith("-"):
-        raise RefUnknown(f"{ref} is no commit, tag or branch", "invoke settings")
-    remotes = (git.ask("remote") or "").split()
-    named = re.sub(r"^(refs/)?(remotes/)?", "", ref).partition("/")[0]
-    remote = next((each for each in (named, "origin", *remotes) if each in remotes), None)
-
-    def known() -> str | None:
-        return git.resolve(ref) or git.resolve(f"refs/remotes/{remote}/{ref}")
-
-    if commit := known():
-        return commit
-    if remote is None:
-        raise RefUnknown(f"{ref} is unknown in {git.folder}, which has no remote", _branches(git))
-    fetched = git.run("fetch", *progress(), remote)
-    if commit := known():
-        return commit
-    # Refs outside branches and tags (a pull request's head), and commits that no branch holds.
-    if fetched.exit_code == 0 and git.run("fetch", *progress(), remote, ref).exit_code == 0:
-        return git.read("rev-parse", "--verify", "FETCH_HEAD^{commit}")
-    why = f"; fetching failed: {fetched.reason}" if fetched.exit_code else ""
-    raise RefUnknown(f"{ref} is unknown in {git.folder} and its remote {remote}{why}", _branches(git))
-
-
-def _branches(git: Git) -> str:
-    return f"git -C {git.folder} branch --all"
+    _check_out(git, commit, how)
 
 
 def _require_nothing_lost(git: Git) -> None:
@@ -227,11 +189,13 @@ def _is_held(git: Git) -> bool:
     return bool(git.read("for-each-ref", "--count=1", "--contains=HEAD", *places))
 
 
-def _check_out(git: Git, commit: str) -> None:
+def _check_out(git: Git, wanted: str | None, how: CloneOptions) -> None:
+    """Check out a commit and the submodules' that go with it; None means the branch that HEAD names."""
+    commit = wanted or git.read("rev-parse", "HEAD")
     git.read("update-ref", _SWITCHING, commit)
     # An ignored file that is in the way is somebody's work too.
-    options = ("--detach", "--no-overwrite-ignore")
-    switched = git.run("checkout", *progress(), *options, commit, whole=True)
+    options = ("--detach", "--no-overwrite-ignore", wanted) if wanted else ()
+    switched = git.run("checkout", *progress(), *options, whole=True)
     if switched.exit_code:
         git.read("update-ref", "-d", _SWITCHING)
         if files := re.findall(r"^\t(.+)$", switched.output, re.MULTILINE):
@@ -239,7 +203,8 @@ def _check_out(git: Git, commit: str) -> None:
         fact = f"cannot switch {git.folder} to {commit[:12]}: {switched.reason}"
         raise GitFailed(fact, f"git -C {git.folder} status")
     command = ("submodule", "update", "--init", "--recursive")
-    updated = git.run(*command, *progress())
+    jobs = f"--jobs={os.cpu_count() or 1}"
+    updated = git.run(*command, jobs, *how.of_submodules, *progress())
     if updated.exit_code:
         raise GitFailed(
             f"cannot update the submodules of {git.folder}: {updated.reason}",

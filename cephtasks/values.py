@@ -66,15 +66,6 @@ def choice(*choices: str) -> Callable[[str], str]:
     return read
 
 
-def threads(value: str) -> int | None:
-    """Compile jobs at once; nothing: as many as cores and memory allow."""
-    if not value.strip():
-        return None
-    if not (value.isascii() and value.strip().isdigit() and int(value)):
-        raise ValueError(f"is {value!r}, not a number of 1 or more")
-    return int(value)
-
-
 class Bytes(int):
     """A number of bytes, shown as people write it."""
 
@@ -101,6 +92,25 @@ def chunk_size(value: str) -> Bytes | None:
     if size is not None and size < _LEAST_CHUNK:
         raise ValueError(f"is {value!r}, less than {_LEAST_CHUNK}: so small pieces take for ever")
     return size
+
+
+def clone_filter(value: str) -> str:
+    """A filter that leaves out file contents until they are needed, or nothing.
+
+    Without its trees (tree:0) a clone would ask the far side for each of them at every switch.
+    """
+    if value.strip() and not re.fullmatch(r"blob:(none|limit=\d+[kmg]?)", value.strip()):
+        raise ValueError(f"is {value!r}, not blob:none or blob:limit=SIZE")
+    return value.strip()
+
+
+def optional_count(value: str) -> int | None:
+    """How many, or nothing."""
+    if not value.strip():
+        return None
+    if not (value.isascii() and value.strip().isdigit() and int(value)):
+        raise ValueError(f"is {value!r}, not a number of 1 or more")
+    return int(value)
 
 
 def image(value: str) -> str:

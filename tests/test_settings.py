@@ -91,6 +91,11 @@ def test_the_message_has_a_line_for_each_fault_and_a_hint(tmp_path: Path) -> Non
     ("name", "value"),
     [
         ("GIT_URL", " "),
+        ("CLONE_FILTER", "tree:0"),
+        ("CLONE_FILTER", "blob:limit="),
+        ("CLONE_DEPTH", "0"),
+        ("CLONE_DEPTH", "all"),
+        ("CLONE_REFERENCE", "~nobody-has-this-name/ceph"),
         ("SOURCE_DIR", ""),
         ("SOURCE_DIR", "~nobody-has-this-name/ceph"),
         ("STATE_DIR", "a\0b"),
@@ -145,6 +150,18 @@ def test_a_value_that_cannot_be_is_refused(tmp_path: Path, name: str, value: str
 def test_true_and_false_have_their_usual_words(tmp_path: Path, text: str, expected: bool) -> None:
     """Switches are read in any case."""
     assert load(tmp_path, CLEAN=text).clean is expected
+
+
+def test_a_clone_may_be_of_a_part(tmp_path: Path) -> None:
+    """By contents and by history; by default it is whole."""
+    read = load(tmp_path, CLONE_FILTER="blob:limit=100k", CLONE_DEPTH="3", CLONE_REFERENCE="there")
+    assert (read.clone_filter, read.clone_depth, read.clone_reference) == (
+        "blob:limit=100k",
+        3,
+        Path("there"),
+    )
+    read = load(tmp_path)
+    assert (read.clone_filter, read.clone_depth, read.clone_reference) == ("", None, None)
 
 
 def test_lists_are_separated_by_white_space_or_commas(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 
 from cephtasks.builder import cache, launcher
 from cephtasks.builder.configured import Configuration
+from cephtasks.builder.git_mounts import git_mounts
 from cephtasks.builder.jobs import Jobs
 from cephtasks.engine import EngineImage, Mount, RunSpec
 from cephtasks.errors import BuildArgumentInvalid
-from cephtasks.git import Git
 from cephtasks.settings import Settings
 from cephtasks.source import Source, without_credentials
 
@@ -75,7 +75,10 @@ def run_spec(
         "RECONFIGURE": _word(configure),
     }
     user = user_of(source.folder)
-    mounts = [Mount(source.folder.resolve(), MOUNTED_AT), *_git_mounts(source.folder)]
+    mounts = [
+        Mount(source.folder.resolve(), MOUNTED_AT),
+        *git_mounts(source.folder, MOUNTED_AT, settings.state_dir),
+    ]
     if launcher.is_caching(builder.launcher):
         mounts += [Mount(cache.folder_for(settings, user), cache.MOUNTED_AT)]
     if builder.socket:
@@ -156,14 +159,6 @@ def user_of(folder: Path) -> str:
     resolved = folder.resolve()
     owner = next(each for each in (resolved, *resolved.parents) if each.exists()).stat()
     return f"{owner.st_uid}:{owner.st_gid}"
-
-
-def _git_mounts(folder: Path) -> tuple[Mount, ...]:
-    """A worktree's git folder lies elsewhere; git in the container looks for it at the same path."""
-    if not (folder / ".git").is_file():
-        return ()
-    elsewhere = Git(folder).ask("rev-parse", "--path-format=absolute", "--git-common-dir")
-    return (Mount(Path(elsewhere), elsewhere, read_only=True),) if elsewhere else ()
 
 
 def _groups_of(socket: str) -> tuple[str, ...]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _COMPILE = (
     "GIT_URL",
     "SHA1_OR_REF",
+    "CLONE_FILTER",
+    "CLONE_DEPTH",
+    "CLONE_REFERENCE",
     "SOURCE_DIR",
     "BUILDER_IMAGE",
     "BUILD_COMMAND",
@@ -202,12 +205,14 @@ def push(run: Session, reference: str = "", to: str = "", verify: bool = False, 
 
 def _compile(run: Session, extra_env: list[str], trust: bool) -> None:
     from cephtasks import builder, source
+    from cephtasks.clone import CloneOptions
 
     chosen = run.settings
     if trust:
         builder_report.trusted(chosen)
     builder.preflight(chosen, run.engine, extra_env)
-    tree = source.prepare(chosen.source_dir, chosen.git_url, chosen.sha1_or_ref, console.stream, run.dry)
+    how = CloneOptions(chosen.clone_filter, chosen.clone_depth, chosen.clone_reference)
+    tree = source.prepare(chosen.source_dir, chosen.git_url, chosen.sha1_or_ref, console.stream, run.dry, how)
     builder_report.compiled(builder.compile(tree, chosen, run.engine, extra_env, trusted=trust))
 
 

@@ -86,3 +86,24 @@ def test_a_worktree_is_known(engine: Engine, asking: Settings, tree: Path) -> No
     compiled = builder.compile(describe(worktree), asking, engine)
     assert (compiled.tree / "commit").read_text().strip() == git(tree, "describe", "--always") + "-dirty"
     assert not (tree / ".git/touched").exists()
+
+
+def test_the_submodules_of_a_worktree_are_known(engine: Engine, asking: Settings, tree: Path) -> None:
+    """They name their repository, and it them, by relative paths, which lead there in the builder too."""
+    worktree = tree.parent / "deeper" / "wip"
+    git(tree, "worktree", "add", "--quiet", "--detach", str(worktree))
+    git(worktree, "submodule", "--quiet", "update", "--init")
+    compiled = builder.compile(describe(worktree), asking, engine)
+    assert (compiled.tree / "commit").read_text().strip() == git(tree, "describe", "--always")
+    assert (compiled.tree / "library").read_text().strip() == git(tree / "library", "describe", "--always")
+
+
+def test_objects_shared_with_another_repository_are_known(
+    engine: Engine, asking: Settings, tree: Path
+) -> None:
+    """A clone that borrows from one that borrows itself reads all their objects in the builder."""
+    first, second = tree.parent / "first", tree.parent / "second"
+    git(tree.parent, "clone", "--quiet", "--shared", str(tree), str(first))
+    git(tree.parent, "clone", "--quiet", "--shared", str(first), str(second))
+    compiled = builder.compile(describe(second), asking, engine)
+    assert (compiled.tree / "commit").read_text().strip() == git(tree, "describe", "--always")
