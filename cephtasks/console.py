@@ -4,26 +4,27 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:  # loading rich takes longer than `invoke catalog` should
+    from rich.console import Console
+    from rich.progress import Progress
 
 # While bars or a status are shown they own the terminal: what is said meanwhile goes above them.
-_showing: list[Console] = []
+_showing: "list[Console]" = []
 
 
 def say(text: str) -> None:
     """Tell a step on stderr."""
+    from rich.text import Text
+
     _stderr().print(Text(text))
 
 
 def warn(text: str) -> None:
     """Tell something odd that stops nothing, on stderr."""
+    from rich.text import Text
+
     _stderr().print(Text.assemble(("warning: ", "yellow"), text))
 
 
@@ -33,6 +34,8 @@ def stream(chunk: bytes) -> None:
     While bars or a status are shown, it is to be whole lines.
     """
     if _showing:
+        from rich.text import Text
+
         _stderr().print(Text.from_ansi(chunk.decode(errors="replace").removesuffix("\n")))
         return
     sys.stderr.buffer.write(chunk)
@@ -52,6 +55,10 @@ def result_json(document: Any, indent: int = 2) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
     """Print rows under headings on stdout: wrapped on a terminal, one line a row in a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         for line in _aligned([columns, *rows]):
@@ -85,7 +92,7 @@ def count(number: int, noun: str) -> str:
 class Bars:
     """Bars of bytes on a terminal, one a blob; silent in a pipe."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: "Progress") -> None:
         self._progress = progress
         self._tasks: dict[str, Any] = {}
 
@@ -101,6 +108,8 @@ class Bars:
 @contextmanager
 def bars() -> Iterator[Bars]:
     """A progress display for as long as the block lasts."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -122,6 +131,9 @@ def status(tell: Callable[[], str]) -> Iterator[bool]:
 
     Whether there is one: a pipe has none, nor has a terminal that cannot go back in a line.
     """
+    from rich.live import Live
+    from rich.text import Text
+
     console = _stderr()
     if not console.is_interactive:
         yield False
@@ -138,12 +150,16 @@ def status(tell: Callable[[], str]) -> Iterator[bool]:
             _showing.pop()
 
 
-def _stderr() -> Console:
+def _stderr() -> "Console":
+    from rich.console import Console
+
     return _showing[-1] if _showing else Console(file=sys.stderr, soft_wrap=True, highlight=False)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """The rows as lines, every column as wide as its widest cell."""
+    from rich.cells import cell_len
+
     flat = [[" ".join(cell.splitlines()) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*flat, strict=True)]
     for row in flat:

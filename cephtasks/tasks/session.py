@@ -93,7 +93,6 @@ class Session:
 
         The CA of one that `registry.up` started is known.
         """
-        from cephtasks.engine import credentials
         from cephtasks.registry import Client
         from cephtasks.registry_folder import RegistryFolder
 
@@ -101,6 +100,13 @@ class Session:
         if host not in self._clients:
             chosen = self.settings
             ca = RegistryFolder.of(chosen.state_dir).ca_for(host) or chosen.registry_ca
-            client = Client(host, ca, chosen.registry_insecure, credentials, self.dry, self._echo)
+            client = Client(host, ca, chosen.registry_insecure, _credentials, self.dry, self._echo)
             self._clients[host] = self._open.enter_context(client)
         return self._clients[host]
+
+
+def _credentials(host: str) -> tuple[str, str] | None:
+    """The login of a registry; looking one up takes Docker's SDK, which most registries are read without."""
+    from cephtasks.engine import credentials
+
+    return credentials(host)
