@@ -3,7 +3,7 @@
 import os
 import pty
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,6 +135,29 @@ def test_a_launcher_that_the_image_lacks_is_told(
         builder.preflight(told, engine, [])
     assert builder.preflight(replace(told, compiler_launcher="none"), engine, []).launcher == "none"
     assert builder.preflight(replace(told, compiler_launcher="auto"), engine, []).launcher == "ccache"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "own"),
+    [("sccache", {"SCCACHE_DIR": "/ccache/sccache", "SCCACHE_CACHE_SIZE": "3072M"}), ("distcc", {})],
+)
+def test_other_launchers(
+    engine: Engine,
+    chosen: Settings,
+    source: Source,
+    make_builder: MakeBuilder,
+    tmp_path: Path,
+    launcher: str,
+    own: Mapping[str, str],
+) -> None:
+    """CMake is told of them in the same way; only one that keeps objects gets the folder."""
+    image = make_builder(f"{_INSTALL}ls / > build/install/root", **{launcher: ""})
+    told = replace(chosen, builder_image=image, compiler_launcher=launcher, ccache_size=3 << 30)
+    compiled = builder.compile(source, replace(told, ccache_dir=tmp_path / "cache"), engine)
+    got = environment(compiled)
+    assert got["CMAKE_CXX_COMPILER_LAUNCHER"] == launcher
+    assert {name: value for name, value in got.items() if "CCACHE_" in name and "STATS" not in name} == own
+    assert ("ccache" in (compiled.tree / "root").read_text().split()) == bool(own)
 
 
 def test_a_remote_engine_has_a_cache_only_where_that_is_named(
