@@ -11,9 +11,9 @@ from cephtasks.tree import Entry, Kind, parents
 # What is smaller is compressed in an eighth of a second, so to cut it would save less than a place in
 # the stack is worth. What is larger is cut so that some cores, and the three downloads that an engine
 # has under way, all have something to do. Each further layer costs every engine 50 ms, for it unpacks
-# them one after the other; and twice as many would save a twentieth of what later edits rewrite.
+# them one after the other; and with twice as many, what later edits rewrite is not less.
 _ONE_LAYER = 64 << 20
-_SHARES = 4
+_SHARES = 5
 
 _Bundle = tuple[Write, ...]  # what one tar must hold together: a file, and the hard links to it
 

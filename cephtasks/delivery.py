@@ -80,6 +80,13 @@ class Delivery:
             image = self._image.result()
             whole = archive.stored(image.layers, (), self._store.open)
             self._engine.load(archive.loadable(whole, self._named, lambda: image))
+        self._follow_store(self._image.result())
+
+    def _follow_store(self, image: oci.Image) -> None:
+        """Of two that had one name at once, the engine keeps the one that the store has kept."""
+        named = self._store.image(self._name)
+        if named is not None and named.id != image.id and self._engine.image(named.id) is not None:
+            self._engine.tag(named.id, self._name)
 
     @property
     def _named(self) -> str:

@@ -102,7 +102,8 @@ def from_registry(stock: Stock, reference: Reference) -> oci.Image:
 def known_index(stock: Stock, item: oci.Layer) -> LayerIndex | None:
     """What is in a layer: as kept, or as the layer itself says at its beginning, wherever it is.
 
-    None for a layer that is elsewhere and says nothing. Raises what the registry's client raises.
+    That is believed, for only a whole layer can be held against its digest. None for a layer that is
+    elsewhere and says nothing. Raises what the registry's client raises.
     """
     store = stock.store
     if store.kept_index(item) is not None or store.has(item.blob):

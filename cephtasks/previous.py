@@ -34,12 +34,11 @@ def find(settings: Settings, stock: Stock, base: oci.Image, onto: str) -> Previo
     Empty where there is none on this base. Raises for `onto` what reading a registry raises.
     """
     if onto:
-        found = stack_of(stock, intake.from_registry(stock, parse(onto)), base)
-        if found.image is None:
-            console.warn(f"{onto} lies on another base; a new stack is begun")
-        return found
+        return _told(onto, stack_of(stock, intake.from_registry(stock, parse(onto)), base), base)
     kept = stock.store.image(settings.image_name)
-    return stack_of(stock, kept, base) if kept is not None else _at_target(settings, stock, base)
+    if kept is not None:
+        return _told(settings.image_name, stack_of(stock, kept, base), base)
+    return _at_target(settings, stock, base)
 
 
 def stack_of(stock: Stock, image: oci.Image, base: oci.Image) -> Previous:
@@ -77,4 +76,13 @@ def _at_target(settings: Settings, stock: Stock, base: oci.Image) -> Previous:
         return Previous()  # there is no such image, or it cannot be had: a stack is begun
     if found.layers:
         console.say(f"going on from {settings.target}")
+    return _told(settings.target, found, base)
+
+
+def _told(name: str, found: Previous, base: oci.Image) -> Previous:
+    """What was found, after saying why it is nothing where there is an image."""
+    if found.image is None:
+        console.warn(f"{name} lies on another base; a new stack is begun")
+    elif not found.layers and len(found.image.layers) > len(base.layers):
+        console.warn(f"{name} has no layers of ours; a new stack is begun")
     return found

@@ -34,7 +34,7 @@ def test_up_to_64_mib_stay_one_layer() -> None:
 
 
 def test_a_layer_ends_with_its_component() -> None:
-    """Once it has half a share, an eighth of all; what changes least comes first."""
+    """Once it has half a share, a tenth of all; what changes least comes first."""
     sizes = {"bin/ceph-osd": 96, "bin/ceph-mon": 20, "bin/radosgw": 24, "lib/librados.so": 20}
     assert told(layers(sizes)) == [("mon", 20), ("rgw", 24), ("osd", 96), ("common", 20)]
 
@@ -46,9 +46,9 @@ def test_a_small_component_shares_a_layer() -> None:
 
 
 def test_a_large_component_is_cut_between_files() -> None:
-    """Into shares of a quarter of all."""
-    made = layers({f"bin/ceph_test_{number:02}": 10 for number in range(16)})
-    assert told(made) == [("tests", 40)] * 4
+    """Into shares of a fifth of all."""
+    made = layers({f"bin/ceph_test_{number:02}": 10 for number in range(15)})
+    assert told(made) == [("tests", 30)] * 5
 
 
 def test_one_large_file_is_one_layer() -> None:

@@ -144,3 +144,27 @@ def test_layers_below_are_sent_where_the_engine_lacks_them(
     again.write()
     deliver(making.store, engine, again.image, f"{image_name}:other", near=[image_name])
     assert set(seen_by_container(f"{image_name}:other")) == {"mine", "other"}
+
+
+def test_of_two_at_once_store_and_engine_keep_the_same(
+    making: Making, engine: Engine, image_name: str
+) -> None:
+    """Whichever the engine has taken in last."""
+    go_on = threading.Event()
+
+    def late() -> Iterator[bytes]:
+        assert go_on.wait(_PATIENCE)
+        yield making.tars[0]
+
+    other = Making(making.store, [tar(file("other", image_name.encode()))])
+    other.write()
+    above = [Tar(len(making.tars[0]), late)]
+    with Delivery(making.store, engine, image_name, [], above) as delivery:
+        making.write()
+        delivery.complete(making.image)
+    deliver(making.store, engine, other.image, image_name)
+    go_on.set()
+    delivery.wait()
+    assert engine.image(making.image.id) is not None
+    assert engine.require_image(image_name, "").id == other.image.id
+    assert making.store.require_image(image_name) == other.image

@@ -3,14 +3,15 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from cephtasks import delivery, intake, pack, settings
+from cephtasks import delivery, index_cache, intake, layering, pack, settings
 from cephtasks.engine import Engine
-from cephtasks.errors import ImageNotFound, StoreFailed, TreeInvalid
+from cephtasks.errors import ImageNotFound, StoreFailed, TreeChanged, TreeInvalid
 from cephtasks.settings import Settings
 from cephtasks.source import Source
 from cephtasks.store import Store
@@ -284,3 +285,38 @@ def test_a_second_name_is_known_to_engine_and_store(
     delivery.tag(store, engine, packed.name, f"{image_name}:second")
     assert engine.require_image(f"{image_name}:second", "").id == packed.id
     assert store.require_image(f"{image_name}:second").id == packed.id
+
+
+def test_a_file_that_changes_meanwhile_leaves_no_image(
+    chosen: Settings, engine: Engine, store: Store, tree: Path
+) -> None:
+    """Neither in the store nor in the engine; the next pack takes it as it is then."""
+    prepared = pack.prepare(chosen, places(engine, store), tree)
+    rados = tree / "usr/bin/rados"
+    before = index_cache.index_folder(tree, chosen.state_dir / "cache")["usr/bin/rados"]
+    rados.write_text("#!/bin/sh\necho RADOS\n")
+    assert rados.stat().st_size == before.size
+    with pytest.raises(TreeChanged, match="usr/bin/rados changed"):
+        layering.write(places(engine, store), prepared.plan.layers, prepared.material, "gzip", "")
+    assert store.image(chosen.image_name) is None
+    assert engine.image(chosen.image_name) is None
+    assert _shell(pack.pack(chosen, places(engine, store), tree, None).name, "rados") == "RADOS\n"
+
+
+def test_two_packs_at_once_are_as_one_after_the_other(
+    chosen: Settings, engine: Engine, tree: Path, tmp_path: Path
+) -> None:
+    """Both end well, and store and engine have the same of the two images."""
+    other = _tree(tmp_path / "elsewhere" / "tree")
+    _script(other / "usr/bin/rados", "echo other")
+
+    def packing(folder: Path) -> str:
+        own = Store(chosen.state_dir / "images")
+        return pack.pack(chosen, places(engine, own), folder, None).id
+
+    with ThreadPoolExecutor() as both:
+        made = set(both.map(packing, (tree, other)))
+    assert len(made) == 2
+    named = Store(chosen.state_dir / "images").require_image(chosen.image_name)
+    assert named.id in made
+    assert engine.require_image(chosen.image_name, "").id == named.id
