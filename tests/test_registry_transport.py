@@ -276,6 +276,20 @@ def test_what_answers_in_the_place_of_a_registry(answer: Deed, kind: type[Cephta
     assert "\n" not in error.fact + error.hint
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"<html>The plain HTTP request was sent to HTTPS port",
+    ],
+)
+def test_a_port_for_tls_alone(words: bytes) -> None:
+    """What it says to plain HTTP does not hide what came of TLS, and is no registry's answer."""
+    with answering(lambda request: Answer(400, body=words)) as web:
+        error = _failure(Client(web.host))
+        assert (type(error), error.fact) == (RegistryUnreachable, f"{web.host} speaks only TLS")
+
+
 def test_a_redirect_is_not_followed() -> None:
     """Nobody else is asked in the registry's name."""
     with answering(lambda request: Answer()) as other:

@@ -85,6 +85,9 @@ def otherwise_than_a_registry(base: str, answer: requests.Response) -> Cephtasks
     """What keeps an answer to `/v2/` from being a registry's, or None."""
     if answer.status_code == 400 and "SSL certificate" in answer.text:  # nginx, after its greeting
         return wants_certificate(urlsplit(base).netloc)
+    if answer.status_code == 400 and "HTTPS" in answer.text:  # what Go and nginx say to plain HTTP
+        host = urlsplit(base).netloc
+        return RegistryUnreachable(f"{host} speaks only TLS", f"curl --include https://{host}/v2/")
     if answer.is_redirect:
         return not_a_registry(base, "it redirects to another address")
     if answer.status_code not in (200, 401):
