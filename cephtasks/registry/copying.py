@@ -15,7 +15,7 @@ from cephtasks.registry.fanout import each
 from cephtasks.registry.sending import require_own_digest, send, uploaded_bytes
 from cephtasks.registry.streams import stream
 from cephtasks.registry.transport import Client
-from cephtasks.registry.uploads import OnProgress, Upload, silent
+from cephtasks.registry.uploads import OnProgress, Pieces, Upload, silent
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ def copy(
             return stream(source, origin.repository, by_digest[digest])
 
         mounted_from = origin.repository if origin.registry == reference.registry else ""
-        uploads = [Upload(reference.repository, blob, open_blob, on_progress, mounted_from) for blob in blobs]
+        pieces = Pieces()  # one blob learns for all how much a proxy takes at once
+        uploads = [
+            Upload(reference.repository, blob, open_blob, on_progress, mounted_from, pieces) for blob in blobs
+        ]
         statuses = send(target, reference, below_first, uploads)
     except KeyboardInterrupt as error:
         raise Interrupted(

@@ -132,7 +132,7 @@ def send(
         raise
 
 
-def location_of(client: Client, headers: Mapping[str, str]) -> str:
+def _location_of(client: Client, headers: Mapping[str, str]) -> str:
     """Where the registry says that an upload goes on. Raises UploadLost."""
     location = headers.get("Location", "")
     if not location:
@@ -151,7 +151,7 @@ def _attempt(
         return
     if not session.location:
         answer = client.send("POST", upload.target, upload.what, upload.scopes, ok=(202,))
-        session.location = location_of(client, answer.headers)
+        session.location = _location_of(client, answer.headers)
     session.broken = True
     try:
         while not _next_piece(client, upload, session, stop):
@@ -190,7 +190,7 @@ def _next_piece(client: Client, upload: Upload, session: _Session, stop: threadi
         console.say(f"{client.host} takes no {console.size(end - start)} at once: sending smaller pieces")
         return False
     if not is_last:
-        session.keep(end, location_of(client, answer.headers))
+        session.keep(end, _location_of(client, answer.headers))
     return is_last
 
 
