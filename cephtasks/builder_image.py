@@ -10,25 +10,28 @@ from cephtasks.rootfs import Recipe
 
 _PARTS = ("Dockerfile", "packages.txt", "build-cmake")
 _BASE = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
-_CONFIG = ("WORKDIR /ceph", 'CMD ["build-cmake"]')
+CONFIG = ("WORKDIR /ceph", 'CMD ["build-cmake"]')
+FOLDER_LABEL = "cephtasks.builder"  # names the folder that an image was made from
 
 
-def make(name: str, folder: Path, engine: Engine) -> str:
+def make(name: str, folder: Path, engine: Engine, base: str = "") -> str:
     """Make the builder image under a name, anew, and give the name.
 
-    By `docker build` where the base that the Dockerfile names can be had, and by mmdebstrap from this
-    machine's apt sources where not. Raises BuilderFolderInvalid, MmdebstrapMissing, RootfsFailed,
-    EngineRefused, Interrupted.
+    By `docker build` on `base`, or else on the base that the Dockerfile names. Where that cannot be had and
+    the packages are Debian's, mmdebstrap takes them from this machine's apt sources.
+    Raises BuilderFolderInvalid, PullFailed, MmdebstrapMissing, RootfsFailed, EngineRefused, Interrupted.
     """
-    base = base_of(folder)
+    own = base_of(folder)
+    bootstraps = not base and _is_debian(folder)
     try:
-        if _can_be_had(base, engine):
-            console.say(f"{name}: docker build on {base}")
-            engine.build(folder, name, console.say)
+        if _can_be_had(base or own, engine, bootstraps):
+            console.say(f"{name}: docker build on {base or own}")
+            arguments = {"BASE": base} if base else {}
+            engine.build(folder, name, console.say, arguments, {FOLDER_LABEL: folder.name})
         else:
             console.say(f"{name}: mmdebstrap of {rootfs.release()}, from this machine's apt sources")
             recipe = _recipe(folder)
-            debian_image.make(name, recipe, _CONFIG, debian_image.key_of(recipe, _CONFIG), engine)
+            debian_image.make(name, recipe, _config(folder), _key(folder), engine)
     except KeyboardInterrupt as error:
         raise Interrupted(
             f"making {name} was stopped; nothing half is left", "type the same again"
@@ -42,7 +45,7 @@ def is_made(name: str, folder: Path, engine: Engine) -> bool:
     What `docker build` made is for its cache to know. Raises BuilderFolderInvalid.
     """
     base_of(folder)
-    return debian_image.is_made(name, debian_image.key_of(_recipe(folder), _CONFIG), engine)
+    return debian_image.is_made(name, _key(folder), engine)
 
 
 def base_of(folder: Path) -> str:
@@ -56,13 +59,27 @@ def base_of(folder: Path) -> str:
     return found[1]
 
 
+def _is_debian(folder: Path) -> bool:
+    """Whether the packages are Debian's, by the Dockerfile, which installs them."""
+    return "apt-get" in (folder / "Dockerfile").read_text()
+
+
+def _config(folder: Path) -> tuple[str, ...]:
+    return (*CONFIG, f"LABEL {FOLDER_LABEL}={folder.name}")
+
+
+def _key(folder: Path) -> str:
+    return debian_image.key_of(_recipe(folder), _config(folder))
+
+
 def _recipe(folder: Path) -> Recipe:
     """What the Dockerfile says, for mmdebstrap; both read the one list of packages."""
     files = {"/usr/local/bin/build-cmake": folder / "build-cmake"}
     return Recipe(rootfs.packages_in(folder / "packages.txt"), files)
 
 
-def _can_be_had(base: str, engine: Engine) -> bool:
+def _can_be_had(base: str, engine: Engine, bootstraps: bool) -> bool:
+    """Whether the engine has the base or can pull it; raises PullFailed where there is no other way."""
     if engine.image(base) is not None:
         return True
     console.say(f"pulling {base}")
@@ -70,6 +87,8 @@ def _can_be_had(base: str, engine: Engine) -> bool:
         with console.bars() as bars:
             engine.pull(base, bars.update)
     except PullFailed as error:
+        if not bootstraps:
+            raise
         console.say(error.fact)
         return False
     return True

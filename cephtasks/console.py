@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # loading rich takes longer than `invoke catalog` should
     from rich.console import Console
     from rich.progress import Progress
 
+from cephtasks.errors import NoTerminal
+
 # While bars or a status are shown they own the terminal: what is said meanwhile goes above them.
 _showing: "list[Console]" = []
 
@@ -40,6 +42,12 @@ def stream(chunk: bytes) -> None:
         return
     sys.stderr.buffer.write(chunk)
     sys.stderr.buffer.flush()
+
+
+def require_terminal() -> None:
+    """Raises NoTerminal where nobody can type."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise NoTerminal("a prompt needs a terminal, and this is a pipe", "type it in a terminal")
 
 
 def result(text: str) -> None:

@@ -11,6 +11,8 @@
          │   ├─ GitUrlInvalid
          │   ├─ BuildArgumentInvalid
          │   ├─ BuilderFolderInvalid
+         │   ├─ DependenciesUnknown
+         │   ├─ NoTerminal
          │   ├─ ToolInvalid
          │   ├─ DockerConfigInvalid
          │   ├─ DockerHostInvalid
@@ -43,11 +45,13 @@
          ├─ RefUnknown
          ├─ ObjectsGone
          ├─ SourceDirty
+         ├─ WatchFailed
          ├─ BuildFolderForeign
          ├─ LauncherMissing
          ├─ CacheUnwritable
          ├─ CompileFailed
          ├─ InstallTreeEmpty
+         ├─ DependenciesFailed
          ├─ MmdebstrapMissing
          ├─ RootfsFailed
          ├─ StateUnwritable
@@ -138,6 +142,14 @@ class BuildArgumentInvalid(UsageError):
 
 class BuilderFolderInvalid(UsageError):
     """A builder's folder lacks what its image is made of."""
+
+
+class DependenciesUnknown(UsageError):
+    """A source tree does not say what it needs to be compiled."""
+
+
+class NoTerminal(UsageError):
+    """What is to be typed to is started where nobody types."""
 
 
 class ToolInvalid(UsageError):
@@ -270,6 +282,10 @@ class SourceDirty(CephtasksError):
     """A switch was refused because it would lose work."""
 
 
+class WatchFailed(CephtasksError):
+    """The system does not tell when files of the source are saved."""
+
+
 class BuildFolderForeign(CephtasksError):
     """The build folder belongs to root, and compiling is done as somebody else."""
 
@@ -288,6 +304,10 @@ class CompileFailed(CephtasksError):
 
 class InstallTreeEmpty(CephtasksError):
     """The build command ended well but installed nothing."""
+
+
+class DependenciesFailed(CephtasksError):
+    """What a source tree needs to be compiled could not be installed in a builder image."""
 
 
 class MmdebstrapMissing(CephtasksError):

@@ -1,6 +1,7 @@
 """Builder image, made on a real engine by docker build and by mmdebstrap."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,12 +14,13 @@ import pytest
 from cephtasks import builder_image
 from cephtasks.builder import OUR_BUILDER
 from cephtasks.engine import Engine
-from cephtasks.errors import BuilderFolderInvalid, RootfsFailed
+from cephtasks.errors import BuilderFolderInvalid, PullFailed, RootfsFailed
 from lab.disks import small_disk
 from lab.engines import tiny_image
 from lab.processes import wait_until
 
-OURS = Path(__file__).resolve().parent.parent / "builders" / "debian"
+BUILDERS = Path(__file__).resolve().parent.parent / "builders"
+OURS = BUILDERS / "debian"
 NOWHERE = "localhost:1/no/debian:latest"
 
 
@@ -41,6 +43,27 @@ def test_the_base_is_a_debian(tmp_path: Path) -> None:
     """What the Dockerfile starts from by default is read out of it."""
     assert builder_image.base_of(OURS) == "debian:bookworm-slim"
     assert builder_image.base_of(folder_on("ubuntu:24.04", tmp_path / "copy")) == "ubuntu:24.04"
+
+
+@pytest.mark.parametrize(
+    "folder", [each for each in BUILDERS.iterdir() if each.is_dir()], ids=lambda each: each.name
+)
+def test_every_builder_keeps_the_contract(folder: Path) -> None:
+    """A base that can be chosen, the one build-cmake, run in /ceph; what its steps run a shell can read."""
+    assert builder_image.base_of(folder)
+    assert (folder / "build-cmake").read_bytes() == (OURS / "build-cmake").read_bytes()
+    text = (folder / "Dockerfile").read_text()
+    assert {"FROM ${BASE}", "WORKDIR /ceph", 'CMD ["build-cmake"]'} <= set(text.splitlines())
+    assert "COPY build-cmake /usr/local/bin/build-cmake" in text
+    (steps,) = re.findall(r"^RUN (.*?[^\\])$", text, re.MULTILINE | re.DOTALL)
+    subprocess.run(["sh", "-n"], input=steps, text=True, check=True)
+
+
+def test_a_base_of_another_kind_has_no_other_way(engine: Engine, tmp_path: Path) -> None:
+    """Where the packages are not Debian's, or a base is asked for, a base that cannot be pulled ends it."""
+    for folder, base in ((BUILDERS / "el", NOWHERE), (folder_on("debian", tmp_path / "copy"), NOWHERE)):
+        with pytest.raises(PullFailed, match=NOWHERE):
+            builder_image.make("cephtasks-test/never:made", folder, engine, base)
 
 
 @pytest.mark.parametrize("part", ["Dockerfile", "packages.txt", "build-cmake"])
@@ -66,7 +89,7 @@ def test_the_builder_that_bootstrap_made_has_what_the_list_names() -> None:
     """Every compiler is there, and build-cmake is ours, root's, and can be executed by anybody."""
     assert inside(OUR_BUILDER, "cat /usr/local/bin/build-cmake") == (OURS / "build-cmake").read_text().strip()
     assert inside(OUR_BUILDER, "stat -c '%U %G %a' /usr/local/bin/build-cmake") == "root root 755"
-    tools = ["g++", "cmake", "ninja", "ccache", "git", "python3", "make", "pkg-config"]
+    tools = ["g++", "cmake", "ninja", "ccache", "distcc", "distccd", "git", "python3", "make", "pkg-config"]
     found = inside(OUR_BUILDER, f"for tool in {' '.join(tools)}; do command -v $tool; done").split()
     assert found == [f"/usr/bin/{tool}" for tool in tools]
     assert inside(OUR_BUILDER, "ls /etc/apt/apt.conf.d | grep machine || true") == ""
@@ -157,4 +180,4 @@ def test_a_dry_run_makes_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[st
         assert dry.image(name) is None
     finally:
         dry.close()
-    assert f"docker build --tag={name}" in capfd.readouterr().err
+    assert f"| docker build --tag={name}" in capfd.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks.engine import Engine, EngineImage
+from cephtasks.engine import Engine, EngineImage, RunSpec
 from cephtasks.engine.pulls import hint
 from cephtasks.errors import EngineRefused, ImageNotFound, PullFailed, ReferenceInvalid
 from cephtasks.reference import parse
@@ -152,6 +152,34 @@ def test_a_dockerfile_is_built(engine: Engine, tiny: str, image_name: str, tmp_p
     assert "hello from the build" in lines
 
 
+def test_a_build_follows_links_and_takes_arguments(
+    engine: Engine, tiny: str, image_name: str, tmp_path: Path
+) -> None:
+    """A link in the folder counts as the file that it leads to; arguments and labels reach the image."""
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to("../file")
+    (tmp_path / "folder" / "Dockerfile").write_text("ARG BASE=none\nFROM ${BASE}\nCOPY link /copied\n")
+    name = f"{image_name}:built"
+    engine.build(tmp_path / "folder", name, ignore, {"BASE": tiny}, {"made": "by a test"})
+    out: list[bytes] = []
+    engine.run(RunSpec(name, ("cat", "/copied")), out.append, out.append)
+    assert b"".join(out) == b"content"
+    assert engine.require_image(name, "").labels["made"] == "by a test"
+
+
+def test_a_container_becomes_an_image(engine: Engine, tiny: str, image_name: str) -> None:
+    """What a container changed is in the image if it ended well, and there is none if not."""
+    name, nothing = f"{image_name}:amended", RunSpec(tiny, ("sh", "-c", "exit 3"))
+    assert engine.amend(nothing, name, [], ignore, ignore).exit_code == 3
+    assert engine.image(name) is None
+    change = RunSpec(tiny, ("sh", "-c", "echo changed > /file"))
+    assert engine.amend(change, name, ["CMD cat /file"], ignore, ignore).exit_code == 0
+    out: list[bytes] = []
+    engine.run(RunSpec(name), out.append, out.append)
+    assert b"".join(out) == b"changed\n"
+
+
 def test_a_dockerfile_that_fails_is_told(engine: Engine, tiny: str, image_name: str, tmp_path: Path) -> None:
     """The failing step is named, and no image is left."""
     (tmp_path / "Dockerfile").write_text(f"FROM {tiny}\nRUN exit 3\n")
@@ -277,7 +305,7 @@ def test_a_dry_run_changes_nothing(tiny: str, published: str, capfd: pytest.Capt
         f"docker image rm {tiny}",
         "docker load",
         f"docker import '--change=CMD a b' - {name}",
-        f"docker build --tag={name} '/nowhere at all'",
+        f"tar --create --dereference '--directory=/nowhere at all' . | docker build --tag={name} -",
     ]
 
 

@@ -2,5 +2,6 @@
 
 from cephtasks.builder.compiling import Compiled, compile, preflight  # noqa: A004 — the task's verb
 from cephtasks.builder.contract import MOUNTED_AT, OUR_BUILDER
+from cephtasks.builder.prompt import prompt
 
-__all__ = ["MOUNTED_AT", "OUR_BUILDER", "Compiled", "compile", "preflight"]
+__all__ = ["MOUNTED_AT", "OUR_BUILDER", "Compiled", "compile", "preflight", "prompt"]

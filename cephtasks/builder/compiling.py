@@ -9,7 +9,7 @@ from pathlib import Path
 from cephtasks import console
 from cephtasks.builder import cache, contract, launcher
 from cephtasks.builder.cache import CacheUse, RunLog
-from cephtasks.builder.configured import decide, record_of
+from cephtasks.builder.configured import Configuration, Decision, Record, decide, record_of
 from cephtasks.builder.contract import OUR_BUILDER, Builder
 from cephtasks.builder.failures import failure, not_started
 from cephtasks.builder.jobs import jobs_for
@@ -76,17 +76,14 @@ def compile(  # noqa: A001 — the verb that the task has
     _require_own(build, user)
     if settings.clean:
         _clean(build, engine)
-    record = record_of(source.folder, settings.state_dir)
-    wanted = contract.configuration(settings, builder, extra_env)
-    configured = (build / "CMakeCache.txt").exists() and not settings.clean
-    decision = decide(settings.reconfigure, wanted, record.read(), configured=configured)
+    record, wanted, decision = decided(source, settings, builder, extra_env)
     spec = contract.run_spec(source, settings, builder, decision.configure, extra_env)
     doing = "configuring" if decision.configure else "not configuring"
     console.say(f"{settings.build_command}: {doing}, {decision.why}")
     if engine.dry:
         engine.run(spec, console.stream, console.stream)
         return Compiled(build / "install", build, 0.0, Log(settings.state_dir).path)
-    anew = decision.configure or not configured
+    anew = decision.configure or not _is_configured(build, settings)
     if anew:
         record.forget()
     compiled = _run(spec, settings, builder, engine, build)
@@ -96,11 +93,31 @@ def compile(  # noqa: A001 — the verb that the task has
     return compiled
 
 
-def _run(spec: RunSpec, settings: Settings, builder: Builder, engine: Engine, build: Path) -> Compiled:
-    """Run the container, its output shown and in a new log, and tell by errors how it did not end well."""
+def decided(
+    source: Source, settings: Settings, builder: Builder, extra_env: Sequence[str]
+) -> tuple[Record, Configuration, Decision]:
+    """How the tree was configured, how it is to be, and whether that asks for the configure step."""
+    record = record_of(source.folder, settings.state_dir)
+    wanted = contract.configuration(settings, builder, extra_env)
+    configured = _is_configured(source.folder / "build", settings)
+    return record, wanted, decide(settings.reconfigure, wanted, record.read(), configured=configured)
+
+
+def make_cache(spec: RunSpec) -> Path | None:
+    """Make the folder of the cache where a container is to have one; that folder."""
     folder = next((mount.source for mount in spec.mounts if mount.target == cache.MOUNTED_AT), None)
     if folder:
         cache.make(folder, spec.user)
+    return folder
+
+
+def _is_configured(build: Path, settings: Settings) -> bool:
+    return (build / "CMakeCache.txt").exists() and not settings.clean
+
+
+def _run(spec: RunSpec, settings: Settings, builder: Builder, engine: Engine, build: Path) -> Compiled:
+    """Run the container, its output shown and in a new log, and tell by errors how it did not end well."""
+    folder = make_cache(spec)
     started = time.monotonic()
     output = Output(started)
     with Log(settings.state_dir) as log, RunLog(folder) as run_log:

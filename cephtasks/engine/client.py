@@ -11,7 +11,7 @@ from typing import IO, Any
 import docker.errors
 
 from cephtasks import console
-from cephtasks.engine import containers, files, pulls
+from cephtasks.engine import builds, containers, files, prompts, pulls
 from cephtasks.engine.capacity import Capacity, capacity
 from cephtasks.engine.connection import Connection
 from cephtasks.engine.containers import OnOutput, Published, RunResult, RunSpec
@@ -144,16 +144,25 @@ class Engine:
             self._api.import_image_from_data(iter(tar), named.name, named.tag, changes=list(changes))
         return self.require_image(reference, _HINT).id
 
-    def build(self, folder: Path, reference: str, on_output: Callable[[str], None]) -> str:
-        """Make an image from the folder's Dockerfile; returns its id. Raises EngineRefused."""
-        if not self._changes("docker", "build", f"--tag={reference}", str(folder)):
+    def build(
+        self,
+        folder: Path,
+        reference: str,
+        on_output: Callable[[str], None],
+        arguments: Mapping[str, str] = {},
+        labels: Mapping[str, str] = {},
+    ) -> str:
+        """Make an image from the folder's Dockerfile, with what its links lead to; returns its id.
+
+        Raises EngineRefused.
+        """
+        options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+        options += [f"--label={name}={value}" for name, value in labels.items()]
+        packing = ["tar", "--create", "--dereference", f"--directory={folder}", "."]
+        if not self._changes(*packing, "|", "docker", "build", f"--tag={reference}", *options, "-"):
             return ""
         with _translated(f"docker build {folder}"):
-            for event in self._api.build(path=str(folder), tag=reference, rm=True, forcerm=True, decode=True):
-                if "error" in event:
-                    raise EngineRefused(f"docker build failed: {event['error'].strip()}", _HINT)
-                if event.get("stream", "").strip():
-                    on_output(event["stream"].rstrip("\n"))
+            builds.build(self._api, folder, reference, on_output, arguments, labels)
         return self.require_image(reference, _HINT).id
 
     def run(self, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> RunResult:
@@ -164,6 +173,30 @@ class Engine:
         if not self._changes(*spec.words()) and not spec.looks_only:
             return RunResult(0)
         return containers.run(self._api, spec, on_stdout, on_stderr)
+
+    def amend(
+        self, spec: RunSpec, reference: str, changes: Sequence[str], on_stdout: OnOutput, on_stderr: OnOutput
+    ) -> RunResult:
+        """Run a container, and where it ends well make an image of it; `changes` are Dockerfile lines.
+
+        Raises ImageNotFound, ContainerFailed.
+        """
+        named = _name(reference)
+        _, _, _, *rest = spec.words()  # docker run --rm
+        options = [f"--change={change}" for change in changes]
+        if not self._changes("docker", "run", "--cidfile=ID", *rest):
+            self._show("docker", "commit", *options, "$(cat ID)", reference)
+            return RunResult(0)
+
+        def keep(name: str) -> None:
+            self._api.commit(name, named.name, named.tag, changes=list(changes))
+
+        return containers.run(self._api, spec, on_stdout, on_stderr, keep)
+
+    def interact(self, spec: RunSpec) -> None:
+        """Run a container on this terminal, until its program ends. Raises ImageNotFound, ContainerFailed."""
+        if self._changes(*spec.words()):
+            prompts.interact(self._api, spec)
 
     def has_program(self, image: EngineImage, name: str) -> bool:
         """Whether an image has a program in its PATH; raises EngineRefused."""
@@ -211,7 +244,8 @@ class Engine:
 
     def _show(self, *words: str) -> None:
         if self._echo:
-            console.stream(os.fsencode(f"{shlex.join(words)}\n"))  # byte for byte, to be pasted
+            line = " ".join(word if word == "|" else shlex.quote(word) for word in words)
+            console.stream(os.fsencode(f"{line}\n"))  # byte for byte, to be pasted
 
     def _changes(self, *words: str) -> bool:
         """Echo the line where that is wanted; whether the call is to be made."""

@@ -50,7 +50,7 @@ class RunSpec:
     `groups` are those of the user beside its own. `capabilities` are the only ones that anything in the
     container has or can gain; None leaves that to the engine. `timeout` is in seconds. `passable` names
     folders of the image that only root may enter there, and anybody may in this container. What
-    `looks_only` changes nothing that lasts, so a dry run runs it too.
+    `looks_only` changes nothing that lasts, so a dry run runs it too; what has a `terminal` is typed to.
     """
 
     image: str
@@ -67,10 +67,12 @@ class RunSpec:
     timeout: float | None = None
     passable: tuple[str, ...] = ()
     looks_only: bool = False
+    terminal: bool = False
 
     def words(self) -> list[str]:
         """The words of the `docker run` line that does the same, but for what only we know."""
-        words = ["docker", "run", "--rm", f"--network={self.network}"]
+        words = ["docker", "run", "--rm", *(["--interactive", "--tty"] if self.terminal else [])]
+        words += [f"--network={self.network}"]
         words += [f"--user={self.user}"] if self.user else []
         words += [f"--group-add={group}" for group in self.groups]
         if self.capabilities is not None:
@@ -97,14 +99,37 @@ class RunResult:
     timed_out: bool = False
 
 
-def run(api: Any, spec: RunSpec, on_stdout: OnOutput, on_stderr: OnOutput) -> RunResult:
-    """Run a container to its end; it is removed however this ends. Raises ImageNotFound, ContainerFailed."""
+def run(
+    api: Any,
+    spec: RunSpec,
+    on_stdout: OnOutput,
+    on_stderr: OnOutput,
+    keep: Callable[[str], None] = lambda name: None,
+) -> RunResult:
+    """Run a container to its end; it is removed however this ends.
+
+    Where it ended well `keep` gets its name before.     Raises ImageNotFound, ContainerFailed.
+    """
+    with existing(api, spec) as name:
+        result = _attend(api, name, spec, on_stdout, on_stderr)
+        if result.exit_code == 0:
+            with failing(f"no image can be made of what {spec.image} became"):
+                keep(name)
+        return result
+
+
+@contextmanager
+def existing(api: Any, spec: RunSpec) -> Iterator[str]:
+    """A container that is made and not yet started, by its name, for as long as the block lasts.
+
+    Raises ImageNotFound, ContainerFailed.
+    """
     name = f"cephtasks-{spec.purpose}-{uuid.uuid4().hex[:12]}"
     with Interrupts() as interrupts:
         try:
             _create(api, name, spec)
             with interrupts.welcome():
-                return _attend(api, name, spec, on_stdout, on_stderr)
+                yield name
         finally:
             _remove(api, name)
 
@@ -117,7 +142,7 @@ def start(api: Any, name: str, spec: RunSpec, published: Published) -> None:
     with Interrupts() as interrupts:
         _create(api, name, spec, published)  # outside, for a name that is taken is not ours to remove
         try:
-            with interrupts.welcome(), _failing(f"{spec.image} could not be started"):
+            with interrupts.welcome(), failing(f"{spec.image} could not be started"):
                 api.start(name)
         except BaseException:
             _remove(api, name)
@@ -126,7 +151,7 @@ def start(api: Any, name: str, spec: RunSpec, published: Published) -> None:
 
 def is_running(api: Any, name: str) -> bool:
     """Whether there is a container of that name, and it runs; raises ContainerFailed."""
-    with _failing(f"container {name} cannot be looked at"):
+    with failing(f"container {name} cannot be looked at"):
         try:
             return bool(api.inspect_container(name)["State"]["Running"])
         except docker.errors.NotFound:
@@ -144,7 +169,7 @@ def _create(api: Any, name: str, spec: RunSpec, published: Published | None = No
         docker.types.Mount(mount.target, str(mount.source), type="bind", read_only=mount.read_only)
         for mount in spec.mounts
     ]
-    with _failing(f"no container can be made from {spec.image}"):
+    with failing(f"no container can be made from {spec.image}"):
         try:
             api.create_container(
                 spec.image,
@@ -154,6 +179,8 @@ def _create(api: Any, name: str, spec: RunSpec, published: Published | None = No
                 environment=dict(spec.env),
                 user=spec.user or None,
                 working_dir=spec.workdir or None,
+                tty=spec.terminal,
+                stdin_open=spec.terminal,
                 labels={LABEL: spec.purpose},
                 ports=list(published or ()),
                 host_config=api.create_host_config(
@@ -196,7 +223,7 @@ def _attend(api: Any, name: str, spec: RunSpec, on_stdout: OnOutput, on_stderr: 
                 on_stdout(out)
             if err:
                 on_stderr(err)
-        with _failing(f"{spec.image} could not be run to its end"):
+        with failing(f"{spec.image} could not be run to its end"):
             exit_code = int(api.wait(name)["StatusCode"])
             state = api.inspect_container(name)["State"]
     return RunResult(exit_code, bool(state.get("OOMKilled")), late.is_set())
@@ -205,10 +232,10 @@ def _attend(api: Any, name: str, spec: RunSpec, on_stdout: OnOutput, on_stderr: 
 @contextmanager
 def _started(api: Any, name: str, image: str) -> Iterator[Iterator[tuple[bytes | None, bytes | None]]]:
     """Start the container, listening before its first word: pairs of stdout and stderr, as they come."""
-    with _failing(f"{image} could not be run"):
+    with failing(f"{image} could not be run"):
         stream = api.attach(name, stdout=True, stderr=True, stream=True, demux=True)
     try:
-        with _failing(f"{image} could not be run"):
+        with failing(f"{image} could not be run"):
             api.start(name)
         yield stream
     finally:
@@ -247,7 +274,8 @@ def _remove(api: Any, name: str) -> None:
 
 
 @contextmanager
-def _failing(fact: str) -> Iterator[None]:
+def failing(fact: str) -> Iterator[None]:
+    """Turn what the SDK raises into ContainerFailed."""
     try:
         yield
     except FAILURES as error:

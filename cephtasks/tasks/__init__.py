@@ -4,12 +4,21 @@ from pathlib import Path
 
 from invoke.collection import Collection
 
-from cephtasks.tasks import about, builder, demo, housekeeping, image, reading, registry
+from cephtasks.tasks import about, builder, compiling, demo, housekeeping, image, reading, registry
 from cephtasks.tasks.typed import SettingsTask
 
 _TOP = (
-    *(image.fetch_base, image.build, image.compile, image.pack, image.check, image.fix),
-    *(image.tag, image.push, reading.catalog, image.compact, about.status, about.settings, demo.demo),
+    *(image.fetch_base, image.build, compiling.compile, image.pack, image.check, image.fix),
+    *(
+        image.tag,
+        image.push,
+        reading.catalog,
+        image.compact,
+        about.status,
+        about.settings,
+        compiling.shell,
+        demo.demo,
+    ),
 )
 
 _REGISTRY = (
@@ -22,7 +31,7 @@ _REGISTRY = (
 def namespace(folder: Path) -> Collection:
     """All tasks, for a `tasks.py` in `folder`; the `.env` beside it holds the settings."""
     registries = Collection("registry", *_REGISTRY)
-    builders = Collection("builder", builder.image)
+    builders = Collection("builder", builder.image, builder.list_)
     root = Collection(*_TOP, registries, builders)
     root.configure({"cephtasks": {"folder": str(folder)}})
     _tell_names(root)

@@ -1,15 +1,38 @@
 """Builder: the tasks around the image with the compilers."""
 
-from cephtasks import console
+from pathlib import Path
+
+from cephtasks import console, reference
+from cephtasks.tasks import builder_report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
+_DEFAULT = "debian"
 
-@typed("BUILDER_IMAGE")
-def image(run: Session) -> None:
+
+@typed(
+    "BUILDER_IMAGE",
+    positional="folder",
+    checks={"from_": reference.parse},
+    folder=f"what to make it from, a folder in builders/ (default: {_DEFAULT})",
+    from_="an image to start from (default: the one that the folder's Dockerfile names)",
+    deps_from="a source tree whose install-deps.sh, debian/control or spec file is installed for",
+)
+def image(run: Session, folder: str = "", from_: str = "", deps_from: str = "") -> None:
     """Make BUILDER_IMAGE, which has the compilers."""
-    from cephtasks import builder_image
+    from cephtasks import build_dependencies, builder_image
 
-    console.result(
-        builder_image.make(run.settings.builder_image, run.folder / "builders" / "debian", run.engine)
-    )
+    name, recipe = run.settings.builder_image, run.folder / "builders" / (folder or _DEFAULT)
+    if deps_from:
+        console.result(build_dependencies.make(name, recipe, Path(deps_from), run.engine, from_))
+    else:
+        console.result(builder_image.make(name, recipe, run.engine, from_))
+
+
+@typed("BUILDER_IMAGE", json="print one JSON document on stdout")
+def list_(run: Session, json: bool = False) -> None:
+    """List this engine's builder images, and what they can be made from."""
+    from cephtasks import builders
+
+    found = builders.find(run.folder / "builders", run.engine)
+    builder_report.builders(found, run.settings.builder_image, json)

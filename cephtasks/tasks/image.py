@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cephtasks import console, reference
-from cephtasks.tasks import builder_report, report
+from cephtasks.tasks import report
+from cephtasks.tasks.compiling import COMPILE, ENV_HELP, TRUST_HELP, run_builder
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
@@ -14,26 +15,6 @@ if TYPE_CHECKING:
     from cephtasks.reference import Reference
     from cephtasks.registry import Pushed
 
-_COMPILE = (
-    "GIT_URL",
-    "SHA1_OR_REF",
-    "CLONE_FILTER",
-    "CLONE_DEPTH",
-    "CLONE_REFERENCE",
-    "SOURCE_DIR",
-    "BUILDER_IMAGE",
-    "BUILD_COMMAND",
-    "RECONFIGURE",
-    "CLEAN",
-    "CONFIGURE_FLAGS",
-    "BUILD_THREADS",
-    "MEMORY_PER_JOB",
-    "COMPILER_LAUNCHER",
-    "CCACHE_DIR",
-    "CCACHE_SIZE",
-    "BUILD_NETWORK",
-    "INSTALL_HEADERS",
-)
 _PACK = (
     "BASE_IMAGE",
     "IMAGE_NAME",
@@ -46,8 +27,6 @@ _PACK = (
 )
 _TREE_HELP = "the install tree (default: SOURCE_DIR/build/install)"
 _ONTO_HELP = "an image in a registry whose layers are kept (default: the last of IMAGE_NAME)"
-_ENV_HELP = "KEY=VALUE for the builder; may be given again and again"
-_TRUST_HELP = "give the builder the engine's socket, and with that this host"
 _REFERENCE_HELP = "the image (default: IMAGE_NAME)"
 _TO_HELP = "where to, as registry/repository:tag (default: REGISTRY/REPOSITORY:TAG)"
 _JSON_HELP = "print one JSON document on stdout"
@@ -71,26 +50,18 @@ def fetch_base(run: Session, mirror: bool = False) -> None:
 
 
 @typed(
-    *_COMPILE,
+    *COMPILE,
     *_PACK,
     repeatable=["env"],
     checks={"onto": reference.parse},
-    env=_ENV_HELP,
+    env=ENV_HELP,
     onto=_ONTO_HELP,
-    trust_builder=_TRUST_HELP,
+    trust_builder=TRUST_HELP,
 )
 def build(run: Session, env: list[str], onto: str = "", trust_builder: bool = False) -> None:
     """Compile the source and pack it: `compile` and `pack`."""
-    _compile(run, env, trust_builder)
+    run_builder(run, env, trust_builder)
     _pack(run, None, onto)
-
-
-@typed(*_COMPILE, repeatable=["env"], env=_ENV_HELP, trust_builder=_TRUST_HELP)
-def compile(  # noqa: A001 — its name on the command line
-    run: Session, env: list[str], trust_builder: bool = False
-) -> None:
-    """Compile and install the source tree in the builder image."""
-    _compile(run, env, trust_builder)
 
 
 @typed(
@@ -201,19 +172,6 @@ def push(run: Session, reference: str = "", to: str = "", verify: bool = False, 
         debug_target = replace(target, tag=debug_tag(target.tag or ""), digest=None)
         report.sent(_push(run, debug, debug_target, verify))
     report.pushed(_push(run, run.store.require_image(name), target, verify), json)
-
-
-def _compile(run: Session, extra_env: list[str], trust: bool) -> None:
-    from cephtasks import builder, source
-    from cephtasks.clone import CloneOptions
-
-    chosen = run.settings
-    if trust:
-        builder_report.trusted(chosen)
-    builder.preflight(chosen, run.engine, extra_env)
-    how = CloneOptions(chosen.clone_filter, chosen.clone_depth, chosen.clone_reference)
-    tree = source.prepare(chosen.source_dir, chosen.git_url, chosen.sha1_or_ref, console.stream, run.dry, how)
-    builder_report.compiled(builder.compile(tree, chosen, run.engine, extra_env, trusted=trust))
 
 
 def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = False) -> None:
