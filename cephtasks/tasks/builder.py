@@ -16,7 +16,7 @@ _DEFAULT = "debian"
     checks={"from_": reference.parse},
     folder=f"what to make it from, a folder in builders/ (default: {_DEFAULT})",
     from_="an image to start from (default: the one that the folder's Dockerfile names)",
-    deps_from="a source tree whose install-deps.sh, debian/control or spec file is installed for",
+    deps_from="a source tree; also install what its install-deps.sh, debian/control or spec file asks for",
 )
 def image(run: Session, folder: str = "", from_: str = "", deps_from: str = "") -> None:
     """Make BUILDER_IMAGE, which has the compilers."""
