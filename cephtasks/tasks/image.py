@@ -184,8 +184,8 @@ def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = Fal
     else:
         from cephtasks.pack import begin
     packed = begin(chosen, run.places, tree, compiled_from, onto, compact)
-    report.packed(packed)
     run.leave(packed.arrive)
+    report.packed(packed)
 
 
 def _push(run: Session, image: "Image", target: "Reference", verify: bool) -> "Pushed":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from invoke.exceptions import Exit
 from invoke.executor import Executor
 
 from cephtasks import console
@@ -47,7 +48,7 @@ class Line(Executor):
             done = super().execute(*tasks)
         except Interrupted:
             raise
-        except CephtasksError:
+        except Exit:
             _settle_after_failure()
             raise
         with one_line_failures():
