@@ -13,6 +13,7 @@
          │   ├─ BuilderFolderInvalid
          │   ├─ DependenciesUnknown
          │   ├─ NoTerminal
+         │   ├─ WorkerArgumentInvalid
          │   ├─ ToolInvalid
          │   ├─ DockerConfigInvalid
          │   ├─ DockerHostInvalid
@@ -51,6 +52,7 @@
          ├─ CacheUnwritable
          ├─ CompileFailed
          ├─ InstallTreeEmpty
+         ├─ WorkerFailed
          ├─ DependenciesFailed
          ├─ MmdebstrapMissing
          ├─ RootfsFailed
@@ -150,6 +152,10 @@ class DependenciesUnknown(UsageError):
 
 class NoTerminal(UsageError):
     """What is to be typed to is started where nobody types."""
+
+
+class WorkerArgumentInvalid(UsageError):
+    """`builder.worker` is told to listen where it cannot, or to whom it must not."""
 
 
 class ToolInvalid(UsageError):
@@ -304,6 +310,10 @@ class CompileFailed(CephtasksError):
 
 class InstallTreeEmpty(CephtasksError):
     """The build command ended well but installed nothing."""
+
+
+class WorkerFailed(CephtasksError):
+    """A distcc daemon could not be started."""
 
 
 class DependenciesFailed(CephtasksError):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cephtasks import components, values
+from cephtasks import build_hosts, components, values
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,12 @@ KEYS: tuple[Key, ...] = (
         "auto",
         values.choice("auto", "ccache", "sccache", "distcc", "icecc", "none"),
         "what compilers are started through; auto: ccache, where the builder image has it",
+    ),
+    Key(
+        "BUILD_HOSTS",
+        "",
+        build_hosts.parse,
+        "machines that compile too, each as HOST[:PORT][/SLOTS], where `builder.worker` runs",
     ),
     Key(
         "CCACHE_DIR",

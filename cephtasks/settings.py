@@ -13,6 +13,7 @@ from typing import Any
 from dotenv.parser import Binding, parse_stream
 
 from cephtasks import components, reference, values
+from cephtasks.build_hosts import BuildHost
 from cephtasks.errors import EnvFileNotFound, EnvFileUnreadable, SettingsInvalid
 from cephtasks.keys import KEYS, Key
 
@@ -44,6 +45,7 @@ class Settings:
     build_threads: int | None
     memory_per_job: int
     compiler_launcher: str
+    build_hosts: tuple[BuildHost, ...]
     ccache_dir: Path | None
     ccache_size: int
     build_network: str

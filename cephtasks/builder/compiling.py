@@ -16,7 +16,7 @@ from cephtasks.builder.jobs import jobs_for
 from cephtasks.builder.log import Log
 from cephtasks.builder.output import Output
 from cephtasks.builder.screen import showing
-from cephtasks.engine import Engine, RunSpec
+from cephtasks.engine import Engine, EngineImage, RunSpec
 from cephtasks.errors import BuildFolderForeign, CompileFailed, ContainerFailed, InstallTreeEmpty, Interrupted
 from cephtasks.settings import Settings
 from cephtasks.source import Source
@@ -49,12 +49,18 @@ def preflight(
     """
     contract.command(settings)
     contract.pairs(extra_env)
-    image = settings.builder_image
-    hint = "invoke builder.image" if image == OUR_BUILDER else f"docker pull {image}"
-    found = engine.require_image(image, hint)
-    jobs = jobs_for(engine.capacity(), settings.memory_per_job, settings.build_threads)
+    found = require_image(settings, engine)
+    elsewhere = sum(host.slots for host in settings.build_hosts)
+    jobs = jobs_for(engine.capacity(), settings.memory_per_job, settings.build_threads, elsewhere)
     socket = (engine.socket or contract.SOCKET) if trusted else ""
     return Builder(found, launcher.choose(settings, found, engine), jobs, socket)
+
+
+def require_image(settings: Settings, engine: Engine) -> EngineImage:
+    """The builder image; raises ImageNotFound with the way to get it."""
+    image = settings.builder_image
+    hint = "invoke builder.image" if image == OUR_BUILDER else f"docker pull {image}"
+    return engine.require_image(image, hint)
 
 
 def compile(  # noqa: A001 — the verb that the task has

@@ -68,7 +68,7 @@ def run_spec(
         "GENERATE_DOCKER_IMAGE": "false",
         # The user is unknown in the image and has no home there.
         "HOME": "/tmp",  # noqa: S108 — in the container
-        **launcher.variables(builder.launcher, settings, MOUNTED_AT),
+        **launcher.variables(builder.launcher, settings, builder.jobs, MOUNTED_AT),
         **given,
         "SHA1_OR_REF": "",
         "CLEAN": "false",

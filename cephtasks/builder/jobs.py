@@ -9,13 +9,19 @@ _LINK_JOB = 2  # times the memory of a compile job: linking a daemon of Ceph tak
 
 @dataclass(frozen=True)
 class Jobs:
-    """How many jobs run at once, and how many of these may link; at least one of each."""
+    """How many jobs run at once, how many of these may link, and how many run on the builder's machine."""
 
     all: int
     link: int
+    here: int
 
 
-def jobs_for(capacity: Capacity, memory_per_job: int, threads: int | None) -> Jobs:
-    """As many as cores and memory (bytes) allow, or as many as are asked for."""
-    jobs = threads or max(1, min(capacity.cores, capacity.memory // memory_per_job))
-    return Jobs(jobs, max(1, min(jobs, capacity.memory // (_LINK_JOB * memory_per_job))))
+def jobs_for(capacity: Capacity, memory_per_job: int, threads: int | None, elsewhere: int = 0) -> Jobs:
+    """As many as cores and memory (bytes) allow, or as many as are asked for.
+
+    What runs `elsewhere`, on other machines, comes on top; all linking is done here.
+    """
+    here = max(1, min(capacity.cores, capacity.memory // memory_per_job))
+    jobs = threads or here + elsewhere
+    link = max(1, min(threads or here, capacity.memory // (_LINK_JOB * memory_per_job)))
+    return Jobs(jobs, link, min(here, jobs))

@@ -237,6 +237,11 @@ class Engine:
         """Whether there is a container of that name, and it runs; raises ContainerFailed."""
         return containers.is_running(self._api, name)
 
+    def said(self, name: str) -> bytes:
+        """What the container of that name wrote so far; raises EngineRefused."""
+        with _translated(f"docker logs {name}"):
+            return bytes(self._api.logs(name))
+
     def remove(self, name: str) -> None:
         """Stop and remove the container of that name, where there is one."""
         if self._changes("docker", "rm", "--force", "--volumes", name):

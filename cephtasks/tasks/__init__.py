@@ -31,7 +31,7 @@ _REGISTRY = (
 def namespace(folder: Path) -> Collection:
     """All tasks, for a `tasks.py` in `folder`; the `.env` beside it holds the settings."""
     registries = Collection("registry", *_REGISTRY)
-    builders = Collection("builder", builder.image, builder.list_)
+    builders = Collection("builder", builder.image, builder.list_, builder.worker)
     root = Collection(*_TOP, registries, builders)
     root.configure({"cephtasks": {"folder": str(folder)}})
     _tell_names(root)

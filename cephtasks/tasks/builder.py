@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from cephtasks import console, reference
+from cephtasks import build_hosts, console, reference
 from cephtasks.tasks import builder_report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
 _DEFAULT = "debian"
+_LOOPBACK = "127.0.0.1:3632"
 
 
 @typed(
@@ -36,3 +37,22 @@ def list_(run: Session, json: bool = False) -> None:
 
     found = builders.find(run.folder / "builders", run.engine)
     builder_report.builders(found, run.settings.builder_image, json)
+
+
+@typed(
+    *("BUILDER_IMAGE", "BUILD_THREADS", "MEMORY_PER_JOB"),
+    repeatable=["allow"],
+    checks={"listen": build_hosts.address, "allow": build_hosts.network},
+    listen=f"ADDRESS[:PORT] of the engine's machine to take jobs at (default: {_LOOPBACK})",
+    allow="who may send jobs, an address or a network; may be given again and again",
+    stop="stop the worker of that port",
+)
+def worker(run: Session, allow: list[str], listen: str = "", stop: bool = False) -> None:
+    """Have the engine's machine compile for others; prints what BUILD_HOSTS is to have."""
+    from cephtasks.builder import worker as workers
+
+    at = build_hosts.address(listen or _LOOPBACK)
+    if stop:
+        workers.stop(at, run.engine)
+    else:
+        console.result(str(workers.start(at, allow, run.settings, run.engine)))
