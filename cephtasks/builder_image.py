@@ -50,6 +50,8 @@ def is_made(name: str, folder: Path, engine: Engine) -> bool:
 
 def base_of(folder: Path) -> str:
     """The image that the folder's Dockerfile starts from. Raises BuilderFolderInvalid."""
+    if not folder.is_dir():
+        raise BuilderFolderInvalid(f"there is no folder {folder}", "invoke builder.list")
     for part in _PARTS:
         if not (folder / part).is_file():
             raise BuilderFolderInvalid(f"the builder's folder {folder} has no {part}", f"ls {folder}")

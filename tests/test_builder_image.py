@@ -77,6 +77,13 @@ def test_a_folder_that_lacks_a_part_is_refused(part: str, tmp_path: Path, engine
     assert engine.image("cephtasks-test/never:made") is None
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """The hint lists those that are."""
+    with pytest.raises(BuilderFolderInvalid) as raised:
+        builder_image.base_of(tmp_path / "none")
+    assert raised.value.hint == "invoke builder.list"
+
+
 def test_a_dockerfile_without_the_base_argument_is_refused(tmp_path: Path) -> None:
     """Without that line nobody can know which image is to be pulled."""
     folder = folder_on(NOWHERE, tmp_path / "copy")

@@ -34,7 +34,11 @@ def test_the_list_reads_like_a_table_of_contents(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", [*_CARD_TASKS, "compile", "pack", "settings", "demo", "registry.up", "builder.image"]
+    "task",
+    [
+        *(*_CARD_TASKS, "compile", "pack", "settings", "demo", "shell", "registry.up"),
+        *("builder.image", "builder.list", "builder.worker"),
+    ],
 )
 def test_help_explains_every_flag(terminal: Terminal, task: str) -> None:
     """No flag stands without a word of what it does; flags are long."""
@@ -116,7 +120,11 @@ def test_a_wrong_argument_of_a_later_task_stops_the_first(terminal: Terminal, li
 
 
 @pytest.mark.parametrize(
-    "task", ["fetch-base", "build", "compile", "pack", "check", "fix", "tag", "builder.image"]
+    "task",
+    [
+        *("fetch-base", "build", "compile", "pack", "check", "fix", "tag"),
+        *("builder.image", "builder.list", "builder.worker"),
+    ],
 )
 def test_no_engine_is_one_line_and_a_hint(terminal: Terminal, task: str) -> None:
     """Every task that needs an engine says so without a traceback; nothing was written."""
