@@ -43,5 +43,5 @@ def _are_ignored(root: Path, saved: Sequence[Path]) -> bool:
     """Whether git ignores all of it, as what a build writes beside the source."""
     if len(saved) > _NAMED_TO_GIT or not (root / ".git").exists():
         return False
-    ignored = Git(root).ask("check-ignore", "--no-index", "--", *map(str, saved)) or ""
+    ignored = Git(root).ask("check-ignore", "--", *map(str, saved)) or ""
     return len(ignored.splitlines()) == len(saved)

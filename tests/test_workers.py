@@ -155,6 +155,15 @@ def test_a_worker_is_not_open_by_default(terminal: Terminal, gateway: str) -> No
     assert container(listen) not in containers()
 
 
+def test_an_image_without_distcc_is_told(terminal: Terminal, tiny: str) -> None:
+    """Before anything is started."""
+    listen = f"127.0.0.1:{free_port()}"
+    done = terminal.invoke("builder.worker", f"--listen={listen}", f"--builder-image={tiny}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {tiny} has no distccd, which a worker needs" in done.stderr
+    assert container(listen) not in containers()
+
+
 def test_a_port_that_is_taken_is_told(terminal: Terminal) -> None:
     """What distccd said of it is the error, and no container is left."""
     with socket.socket() as taken:

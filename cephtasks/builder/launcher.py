@@ -22,24 +22,22 @@ def choose(settings: Settings, image: EngineImage, engine: Engine) -> str:
     wanted = settings.compiler_launcher
     if settings.build_hosts:
         _require_distributing(settings)
-        require(_DISTRIBUTING, "BUILD_HOSTS needs", image, engine, settings)
+        require(_DISTRIBUTING, "BUILD_HOSTS needs", "BUILD_HOSTS= invoke compile", image, engine)
     if wanted == "auto":
         # Our cache folder is no folder of a remote engine's machine.
         has_folder = bool(engine.socket or settings.ccache_dir)
         otherwise = _DISTRIBUTING if settings.build_hosts else NONE
         return _AUTO if has_folder and engine.has_program(image, _AUTO) else otherwise
     if wanted != NONE:
-        require(wanted, "COMPILER_LAUNCHER names", image, engine, settings)
+        require(wanted, "COMPILER_LAUNCHER names", "COMPILER_LAUNCHER=none invoke compile", image, engine)
     return wanted
 
 
-def require(program: str, why: str, image: EngineImage, engine: Engine, settings: Settings) -> None:
+def require(program: str, why: str, hint: str, image: EngineImage, engine: Engine) -> None:
     """Raises LauncherMissing where the builder image has no such program."""
     if not engine.has_program(image, program):
-        raise LauncherMissing(
-            f"{settings.builder_image} has no {program}, which {why}",
-            "COMPILER_LAUNCHER=none BUILD_HOSTS= invoke compile, or add it to the builder image",
-        )
+        name = next(iter(image.tags), image.id)
+        raise LauncherMissing(f"{name} has no {program}, which {why}", f"{hint}, or add it to the image")
 
 
 def _require_distributing(settings: Settings) -> None:

@@ -37,7 +37,9 @@ def start(listen: Address, allowed: Sequence[str], settings: Settings, engine: E
             f"whoever reaches {listen.ip} could have the worker run what they like",
             "--allow NETWORK, as 10.0.0.0/24, says who may send jobs",
         )
-    launcher.require("distccd", "a worker needs", require_image(settings, engine), engine, settings)
+    launcher.require(
+        "distccd", "a worker needs", "invoke builder.image", require_image(settings, engine), engine
+    )
     slots = jobs_for(engine.capacity(), settings.memory_per_job, settings.build_threads).all
     words = [f"--listen={listen.ip}", f"--port={listen.port}", f"--jobs={slots}"]
     words += [f"--allow={each}" for each in allowed or [str(ip_network(listen.ip))]]
