@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import again, compiling, contest, first_push, memory, series, uploading
+from bench import again, compiling, contest, first_push, memory, reading, series, uploading
 from bench.contest import Result
 from bench.stage import Stage, stage
 from cephtasks import console
@@ -27,6 +27,8 @@ _CONTESTS: Mapping[str, Callable[[Stage, int], list[Result]]] = {
 _APART: Mapping[str, Callable[[Path, int], list[Result]]] = {
     "compile": compiling.of_rocksdb,
     "upload": uploading.of_ready_blobs,
+    "catalog": reading.of_cold_start,
+    "catalog-tags": reading.of_ten_thousand,
 }
 _NAMES = (*_CONTESTS, *_APART)
 

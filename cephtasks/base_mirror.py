@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from cephtasks import console, registry
+from cephtasks import console
 from cephtasks.errors import CephtasksError, UsageError
 from cephtasks.reference import parse
 from cephtasks.registry import Client, OnProgress
+from cephtasks.registry.copying import copy
+from cephtasks.registry.documents import has
 from cephtasks.settings import Settings
 
 
@@ -23,12 +25,12 @@ def bring(settings: Settings, connect: Callable[[str], Client], on_progress: OnP
     console.say(f"copying {settings.base_image} to {target}")
     kept = connect(target.registry)
     try:
-        done = registry.copy(connect(origin.registry), origin, kept, target, on_progress=on_progress)
+        done = copy(connect(origin.registry), origin, kept, target, on_progress=on_progress)
         console.say(f"sent {console.size(done.uploaded_bytes)} to {target.registry}")
     except UsageError:
         raise
     except CephtasksError as error:
-        if not registry.has(kept, target):
+        if not has(kept, target):
             raise
         console.warn(f"{error.fact}; the copy in {target.registry} is taken as it is")
     return str(target)

@@ -3,7 +3,7 @@
 Spec: https://github.com/opencontainers/image-spec, image-index.md, Platform.
 """
 
-import platform
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any
 
 from cephtasks.errors import PlatformInvalid
 
-# What Go calls the machines that Python calls otherwise.
+# What Go calls the machines that the kernel calls otherwise.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _WRITTEN = re.compile(r"([a-z0-9]+)/([a-z0-9_]+)(?:/([a-z0-9.]+))?")
 
@@ -44,7 +44,7 @@ class Platform:
 
 def this_machine() -> Platform:
     """Linux on a machine such as this one."""
-    machine = platform.machine()
+    machine = os.uname().machine
     return Platform("linux", _ARCHITECTURES.get(machine, machine))
 
 

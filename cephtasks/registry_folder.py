@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from cephtasks.errors import LocalRegistryFailed, StateUnwritable
 from cephtasks.process import Process
 from cephtasks.registry_terms import Terms
@@ -92,6 +90,8 @@ class RegistryFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep others from starting or stopping the same registry; raises StateUnwritable."""
+        from filelock import FileLock, Timeout  # noqa: PLC0415 — it takes long to load, and readers need none
+
         lock = FileLock(self.path / "lock", timeout=_PATIENCE)
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,10 @@ from cephtasks.errors import ImageNotInRegistry
 from cephtasks.oci import OCI_INDEX, encode
 from cephtasks.platforms import Platform
 from cephtasks.reference import Reference, parse
-from cephtasks.registry import Client, Contents, contents, inspect, push, usage
-from cephtasks.registry.inspection import Inspected
+from cephtasks.registry import Client, push
+from cephtasks.registry.contents import Contents, contents
+from cephtasks.registry.inspection import Inspected, inspect
+from cephtasks.registry.usage import usage
 from cephtasks.store import Store
 from lab.images import packed
 from lab.indexes import put_index, put_manifest

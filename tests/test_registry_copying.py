@@ -20,7 +20,8 @@ from cephtasks.errors import (
 from cephtasks.oci import DOCKER_INDEX, OCI_INDEX, Image, encode
 from cephtasks.platforms import Platform
 from cephtasks.reference import Reference, parse
-from cephtasks.registry import Client, Copied, copy, push
+from cephtasks.registry import Client, push
+from cephtasks.registry.copying import Copied, copy
 from cephtasks.registry.manifests import digest_at
 from cephtasks.store import Store
 from lab import registries

@@ -15,8 +15,10 @@ from cephtasks.errors import (
 )
 from cephtasks.oci import OCI_INDEX, Image
 from cephtasks.reference import Reference, parse
-from cephtasks.registry import Client, delete_digest, delete_tag, push, tags
+from cephtasks.registry import Client, push
+from cephtasks.registry.deletion import delete_digest, delete_tag
 from cephtasks.registry.manifests import digest_at
+from cephtasks.registry.tags import tags
 from cephtasks.store import Store
 from lab import registries
 from lab.images import packed

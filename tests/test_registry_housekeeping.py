@@ -9,9 +9,11 @@ from cephtasks import oci
 from cephtasks.errors import ImageNotInRegistry
 from cephtasks.keep_rules import KeepRules
 from cephtasks.reference import parse
-from cephtasks.registry import Client, carry_out, plan_prune, push, tags
+from cephtasks.registry import Client, push
 from cephtasks.registry.ages import created
 from cephtasks.registry.contents import contents
+from cephtasks.registry.housekeeping import carry_out, plan_prune
+from cephtasks.registry.tags import tags
 from cephtasks.store import Store
 from lab.images import packed
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from cephtasks.document import Document
 from cephtasks.keep_rules import KeepRules
 from cephtasks.oci import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Descriptor, encode
-from cephtasks.registry import Contents, Prune
-from cephtasks.registry.pruning import decide
+from cephtasks.registry.contents import Contents
+from cephtasks.registry.pruning import Prune, decide
 
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 

@@ -8,7 +8,8 @@ import pytest
 
 from cephtasks.errors import ImageNotInRegistry, NotARegistry, RegistryRefused, RegistryUnauthorized
 from cephtasks.reference import parse
-from cephtasks.registry import Client, push, require_tags, tags, tags_of
+from cephtasks.registry import Client, push
+from cephtasks.registry.tags import require_tags, tags, tags_of
 from cephtasks.store import Store
 from lab import registries
 from lab.images import packed

@@ -1,11 +1,15 @@
 """Tasks: what a person types, put together for Invoke."""
 
+import gc
 from pathlib import Path
 
 from invoke.collection import Collection
 
 from cephtasks.tasks import about, builder, compiling, demo, housekeeping, image, reading, registry
 from cephtasks.tasks.typed import SettingsTask
+
+# What is loaded stays: to look for garbage among it takes a tenth of the time of a short task.
+gc.set_threshold(100_000)
 
 _TOP = (
     *(image.fetch_base, image.build, compiling.compile, image.pack, image.check, image.fix),

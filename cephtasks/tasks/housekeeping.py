@@ -20,14 +20,14 @@ _JSON_HELP = "print one JSON document on stdout"
 )
 def copy(run: Session, src: str, dst: str, platform: str = "", json: bool = False) -> None:
     """Copy an image from a registry to another, byte for byte."""
-    from cephtasks import registry
+    from cephtasks.registry import copying
     from cephtasks.tasks import registry_report as report
 
     origin, target = reference.parse(src), reference.parse(dst)
     wanted = platforms.parse(platform) if platform else None
     source, sink = run.registry(origin.registry), run.registry(target.registry)
     with console.bars() as bars:
-        copied = registry.copy(source, origin, sink, target, wanted, bars.update)
+        copied = copying.copy(source, origin, sink, target, wanted, bars.update)
     report.copied(copied, json)
 
 
@@ -40,15 +40,15 @@ def copy(run: Session, src: str, dst: str, platform: str = "", json: bool = Fals
 )
 def delete(run: Session, reference: str, yes: bool = False) -> None:
     """Delete a tag of a registry, or by digest a manifest."""
-    from cephtasks import registry
     from cephtasks.reference import parse
+    from cephtasks.registry import deletion
 
     named = parse(reference)
     client = run.registry(named.registry)
     if named.tag:
-        registry.delete_tag(client, named)
+        deletion.delete_tag(client, named)
     else:
-        registry.delete_digest(client, named, confirmed=yes)
+        deletion.delete_digest(client, named, confirmed=yes)
     console.result(str(named))
 
 
@@ -79,17 +79,17 @@ def prune(
     json: bool = False,
 ) -> None:
     """Show which tags of a repository are old, and delete them with --yes."""
-    from cephtasks import registry
+    from cephtasks.registry.housekeeping import carry_out, plan_prune
     from cephtasks.tasks import registry_report as report
 
     rules = keep_rules.KeepRules.read(keep, keep_matching, older_than)
     named = reference.parse_repository(repository, run.settings.registry)
     client = run.registry(named.registry)
-    decided = registry.plan_prune(client, named.repository, rules)
+    decided = plan_prune(client, named.repository, rules)
     if not json:
         report.prune(decided)
     if yes:
-        registry.carry_out(client, decided)
+        carry_out(client, decided)
     elif decided.going:
         console.say("nothing is deleted without --yes")
     if json:

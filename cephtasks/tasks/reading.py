@@ -54,11 +54,11 @@ def catalog(
 )
 def tags(run: Session, repository: str = "", json: bool = False) -> None:
     """List the tags of a repository, one a line."""
-    from cephtasks import registry
+    from cephtasks.registry.tags import require_tags
     from cephtasks.tasks import registry_report as report
 
     named = reference.parse_repository(repository or run.settings.repository, run.settings.registry)
-    report.tags(named, registry.require_tags(run.registry(named.registry), named.repository), json)
+    report.tags(named, require_tags(run.registry(named.registry), named.repository), json)
 
 
 @typed(
@@ -71,12 +71,12 @@ def tags(run: Session, repository: str = "", json: bool = False) -> None:
 )
 def inspect(run: Session, reference: str, platform: str = "", json: bool = False) -> None:
     """Show what a name means in a registry: index, manifest, config, layers."""
-    from cephtasks import registry
     from cephtasks.reference import parse
+    from cephtasks.registry.inspection import inspect
     from cephtasks.tasks import registry_report as report
 
     named, wanted = parse(reference), platforms.parse(platform) if platform else None
-    report.inspected(registry.inspect(run.registry(named.registry), named, wanted), json)
+    report.inspected(inspect(run.registry(named.registry), named, wanted), json)
 
 
 @typed("REGISTRY", *_REACHED, filter=_FILTER_HELP, json=_JSON_HELP)
@@ -87,10 +87,12 @@ def du(
 ) -> None:
     """Show the bytes of each repository, and of all."""
     from cephtasks import registry
+    from cephtasks.registry.contents import contents
+    from cephtasks.registry.usage import usage
     from cephtasks.tasks import registry_report as report
 
     client = run.registry()
-    report.usage(registry.usage(registry.contents(client, registry.catalog(client, filter))), json)
+    report.usage(usage(contents(client, registry.catalog(client, filter))), json)
 
 
 @typed(
@@ -116,11 +118,12 @@ def _described(
     client: "Client", names: "Iterable[str]", tags: bool, sizes: bool
 ) -> "Iterable[dict[str, Any]]":
     """Each repository with its tags, its bytes, or both."""
-    from cephtasks import registry
+    from cephtasks.registry.contents import contents
+    from cephtasks.registry.tags import tags_of
 
     if not sizes:
-        yield from ({"name": name, "tags": found} for name, found in registry.tags_of(client, names))
+        yield from ({"name": name, "tags": found} for name, found in tags_of(client, names))
         return
-    for held in registry.contents(client, names):
+    for held in contents(client, names):
         told = {"tags": list(held.tags)} if tags else {}
         yield {"name": held.repository, **told, "bytes": held.bytes}

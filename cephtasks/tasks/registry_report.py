@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from cephtasks.difference import Difference
     from cephtasks.document import Document
     from cephtasks.reference import Reference
-    from cephtasks.registry import Copied, Inspected, Prune, Usage
+    from cephtasks.registry.copying import Copied
+    from cephtasks.registry.inspection import Inspected
+    from cephtasks.registry.pruning import Prune
+    from cephtasks.registry.usage import Usage
     from cephtasks.tree import Entry
 
 

@@ -138,7 +138,12 @@ class _Checked(Argument):
 
 
 def _setting_check(key: Key) -> Check:
-    return functools.partial(settings.check_flag, key)
+    """A plain function: Invoke's parser copies whatever else an argument holds, all the way down."""
+
+    def check(text: str) -> None:
+        settings.check_flag(key, text)
+
+    return check
 
 
 def _parameter(name: str, default: object) -> inspect.Parameter:
