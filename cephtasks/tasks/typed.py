@@ -1,5 +1,6 @@
 """Typed: turn a function into an Invoke task that has settings as its flags."""
 
+import copy
 import functools
 import inspect
 import sys
@@ -130,6 +131,10 @@ class _Checked(Argument):
         )
         self._check = check
 
+    def __deepcopy__(self, memo: object) -> "_Checked":
+        """Invoke's parser copies all arguments of all tasks; nothing that one holds is changed in place."""
+        return copy.copy(self)
+
     def set_value(self, value: Any, cast: bool = True) -> None:
         """Take a value; raises UsageError."""
         if isinstance(value, str):
@@ -138,12 +143,7 @@ class _Checked(Argument):
 
 
 def _setting_check(key: Key) -> Check:
-    """A plain function: Invoke's parser copies whatever else an argument holds, all the way down."""
-
-    def check(text: str) -> None:
-        settings.check_flag(key, text)
-
-    return check
+    return functools.partial(settings.check_flag, key)
 
 
 def _parameter(name: str, default: object) -> inspect.Parameter:

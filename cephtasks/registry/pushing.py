@@ -1,4 +1,4 @@
-"""Push: send an image to a registry, and see that the registry kept it."""
+"""Pushing: send an image to a registry, and see that the registry kept it."""
 
 import time
 from collections.abc import Mapping
