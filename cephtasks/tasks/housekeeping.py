@@ -1,22 +1,19 @@
 """Housekeeping: the tasks that change what registries hold."""
 
 from cephtasks import console, keep_rules, platforms, reference
-from cephtasks.tasks.reading import repository_check
+from cephtasks.tasks.reading import JSON_HELP, REACHED, repository_check
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
-_REACHED = ("REGISTRY_CA", "REGISTRY_INSECURE")
-_JSON_HELP = "print one JSON document on stdout"
-
 
 @typed(
-    *_REACHED,
+    *REACHED,
     positional=("src", "dst"),
     checks={"src": reference.parse, "dst": reference.parse, "platform": platforms.parse},
     src="the image, in any registry",
     dst="the name that it gets, in the same registry or another",
     platform="of several images only that for os/architecture[/variant] (default: all)",
-    json=_JSON_HELP,
+    json=JSON_HELP,
 )
 def copy(run: Session, src: str, dst: str, platform: str = "", json: bool = False) -> None:
     """Copy an image from a registry to another, byte for byte."""
@@ -32,7 +29,7 @@ def copy(run: Session, src: str, dst: str, platform: str = "", json: bool = Fals
 
 
 @typed(
-    *_REACHED,
+    *REACHED,
     positional="reference",
     checks={"reference": reference.parse},
     reference="a tag, which goes alone, or a digest, which goes with all its tags",
@@ -54,7 +51,7 @@ def delete(run: Session, reference: str, yes: bool = False) -> None:
 
 @typed(
     "REGISTRY",
-    *_REACHED,
+    *REACHED,
     positional="repository",
     repeatable=["keep_matching"],
     checks={
@@ -67,7 +64,7 @@ def delete(run: Session, reference: str, yes: bool = False) -> None:
     keep_matching="keep tags that match this glob; may be given again and again",
     older_than="keep what is younger than this, as 36h, 14d or 2w",
     yes="do it; without this only what would go is shown",
-    json=_JSON_HELP,
+    json=JSON_HELP,
 )
 def prune(
     run: Session,

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from cephtasks.registry import Client
 
-_REACHED = ("REGISTRY_CA", "REGISTRY_INSECURE")
-_JSON_HELP = "print one JSON document on stdout"
+REACHED = ("REGISTRY_CA", "REGISTRY_INSECURE")
+JSON_HELP = "print one JSON document on stdout"
 _FILTER_HELP = "only repositories whose names match this glob, as ceph/*"
 _REPOSITORY_HELP = "a repository of REGISTRY, or host/repository (default: REPOSITORY)"
 
@@ -24,7 +24,7 @@ def repository_check(text: str) -> object:
 
 @typed(
     "REGISTRY",
-    *_REACHED,
+    *REACHED,
     tags="tell the tags of each",
     sizes="tell the bytes of each",
     filter=_FILTER_HELP,
@@ -46,11 +46,11 @@ def catalog(
 
 @typed(
     "REGISTRY",
-    *_REACHED,
+    *REACHED,
     positional="repository",
     checks={"repository": repository_check},
     repository=_REPOSITORY_HELP,
-    json=_JSON_HELP,
+    json=JSON_HELP,
 )
 def tags(run: Session, repository: str = "", json: bool = False) -> None:
     """List the tags of a repository, one a line."""
@@ -62,12 +62,12 @@ def tags(run: Session, repository: str = "", json: bool = False) -> None:
 
 
 @typed(
-    *_REACHED,
+    *REACHED,
     positional="reference",
     checks={"reference": reference.parse, "platform": platforms.parse},
     reference="a name in a registry, with tag or digest",
     platform="of several images that for os/architecture[/variant] (default: this machine's)",
-    json=_JSON_HELP,
+    json=JSON_HELP,
 )
 def inspect(run: Session, reference: str, platform: str = "", json: bool = False) -> None:
     """Show what a name means in a registry: index, manifest, config, layers."""
@@ -79,7 +79,7 @@ def inspect(run: Session, reference: str, platform: str = "", json: bool = False
     report.inspected(inspect(run.registry(named.registry), named, wanted), json)
 
 
-@typed("REGISTRY", *_REACHED, filter=_FILTER_HELP, json=_JSON_HELP)
+@typed("REGISTRY", *REACHED, filter=_FILTER_HELP, json=JSON_HELP)
 def du(
     run: Session,
     filter: str = "*",  # noqa: A002 — its name on the command line
@@ -96,13 +96,13 @@ def du(
 
 
 @typed(
-    *_REACHED,
+    *REACHED,
     "STATE_DIR",
     positional=("a", "b"),
     checks={"a": reference.parse, "b": reference.parse},
     a="the image that a node has",
     b="the image that it is to have",
-    json=_JSON_HELP,
+    json=JSON_HELP,
 )
 def diff(run: Session, a: str, b: str, json: bool = False) -> None:
     """Show what changed from image A to B, and what a node fetches."""
