@@ -37,7 +37,7 @@ def down(run: Session) -> None:
 
 @typed("STATE_DIR", json=_JSON_HELP)
 def status(run: Session, json: bool = False) -> None:
-    """Show how the registry of this machine stands, and what it holds."""
+    """Show whether our own registry is up, and what it holds."""
     from cephtasks import registry_standing
     from cephtasks.registry_folder import RegistryFolder
 
@@ -51,7 +51,7 @@ def status(run: Session, json: bool = False) -> None:
     json=_JSON_HELP,
 )
 def gc(run: Session, untagged: bool = False, json: bool = False) -> None:
-    """Remove from the registry of this machine what no manifest names."""
+    """Remove from our own registry what no manifest names."""
     from cephtasks import local_registry
 
     collected = local_registry.collect(run.settings, untagged, lambda: run.engine, run.dry)
