@@ -355,6 +355,32 @@ def test_without_the_command_it_is_a_container(
     assert local_registry.down(chosen, connect)
 
 
+def test_a_container_gets_certificate_and_logins(
+    chosen: Settings,
+    folder: RegistryFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+    registry_image: str,
+) -> None:
+    """As the command does; its garbage is removed while it is down, and it comes back up."""
+    logins = tmp_path / "logins"
+    subprocess.run(["htpasswd", "-Bbc", logins, "alice", "word"], check=True, capture_output=True)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    options: dict[str, Any] = {"tls": True, "htpasswd": str(logins)}
+    _up(chosen, lambda: engine, image=registry_image, **options)
+    with Client(chosen.registry, folder.ca, credentials=lambda _: ("alice", "word")) as client:
+        assert list(catalog(client)) == []
+        assert client.base == f"https://{chosen.registry}"
+    blob = folder.own_data / "docker/registry/v2/blobs/sha256/ab" / f"ab{0:062x}"
+    blob.mkdir(parents=True)
+    (blob / "data").write_bytes(b"junk")
+    assert local_registry.collect(chosen, False, lambda: engine, image=registry_image).bytes == 4
+    assert not blob.exists()
+    assert _up(chosen, lambda: engine, image=registry_image, **options).was_up
+    assert local_registry.down(chosen, lambda: engine)
+
+
 @pytest.mark.parametrize(
     "connect",
     [Engine.connect, lambda: Engine.connect(host="unix:///no/such/socket")],
