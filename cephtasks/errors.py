@@ -26,6 +26,7 @@
          │   ├─ HtpasswdInvalid
          │   └─ MirrorInvalid
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
+         ├─ NotReady
          ├─ EngineUnreachable
          ├─ EngineRefused
          ├─ ImageNotFound
@@ -206,6 +207,10 @@ class Interrupted(CephtasksError):
     """The user pressed Ctrl-C; the same command can be typed again."""
 
     exit_code = 130
+
+
+class NotReady(CephtasksError):
+    """Something that the daily line needs is not there."""
 
 
 class EngineUnreachable(CephtasksError):

@@ -23,6 +23,7 @@ _TOP = (
         image.compact,
         about.status,
         about.settings,
+        about.doctor,
         compiling.shell,
         demo.demo,
     ),

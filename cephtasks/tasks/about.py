@@ -14,6 +14,19 @@ def status(run: Session, json: bool = False) -> None:
     report.status(look.read(run.settings, run.stock), json)
 
 
+@typed(
+    *("SOURCE_DIR", "BUILDER_IMAGE", "BASE_IMAGE", "REGISTRY", "STATE_DIR"),
+    json="print one JSON document on stdout",
+)
+def doctor(run: Session, json: bool = False) -> None:
+    """Look for all that `build fix push` needs, and tell what to type for the rest."""
+    from cephtasks.doctor import Doctor, require_ready
+
+    parts = list(Doctor(run.settings, lambda: run.engine, run.registry).look())
+    report.parts(parts, json)
+    require_ready(parts)
+
+
 @typed(*(key.name for key in KEYS), json="print one JSON document on stdout")
 def settings(run: Session, json: bool = False) -> None:
     """Show every setting, and where its value came from."""

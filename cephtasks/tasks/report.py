@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cephtasks import console
 
 if TYPE_CHECKING:
+    from cephtasks.doctor import Part
     from cephtasks.findings import Finding
     from cephtasks.pack import Packed, Prepared
     from cephtasks.registry import Pushed
@@ -85,6 +86,16 @@ def rewrite(prepared: "Prepared") -> None:
     size = console.size(sum(new.content_bytes for new in layers))
     gone = len(prepared.before.layers) - prepared.plan.kept
     console.say(f"compacting writes {console.count(len(layers), 'layer')} with {size} in place of {gone}")
+
+
+def parts(found: "Sequence[Part]", as_json: bool) -> None:
+    """What the daily line needs, a row a part."""
+    if as_json:
+        console.result_json([part.document() for part in found])
+        return
+    states = {True: "ok", False: "not ok", None: "unknown"}
+    rows = [(part.name, states[part.well], part.found, part.hint) for part in found]
+    console.table(("part", "state", "found", "type next"), rows)
 
 
 def settings(chosen: "Settings", as_json: bool) -> None:
