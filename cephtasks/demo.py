@@ -12,8 +12,8 @@ from pathlib import Path
 from cephtasks import console, intake, pack, registry, settings
 from cephtasks.engine import Engine
 from cephtasks.errors import DemoFailed
-from cephtasks.git import Git
 from cephtasks.reference import parse
+from cephtasks.source.git import Git
 from cephtasks.store import Store
 
 BASE = "cephtasks/miniceph-base:latest"

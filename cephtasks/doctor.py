@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from cephtasks import builder, console
-from cephtasks.clone import is_filled
 from cephtasks.engine import Engine
 from cephtasks.errors import CephtasksError, NotReady
-from cephtasks.git import Git
+from cephtasks.local_registry.folder import unwritable
 from cephtasks.registry import Client
-from cephtasks.registry_folder import unwritable
 from cephtasks.settings import Settings
 from cephtasks.source import describe
+from cephtasks.source.clone import is_filled
+from cephtasks.source.git import Git
 
 _SHORT = 12  # digits of a commit that tell it from all others
 

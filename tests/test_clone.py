@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cephtasks import source
-from cephtasks.clone import WHOLE, CloneOptions
 from cephtasks.errors import CephtasksError, CloneFailed, ObjectsGone
+from cephtasks.source.clone import WHOLE, CloneOptions
 from lab.processes import wait_until
 from lab.repositories import ENVIRONMENT, commit, git, with_submodule
 

@@ -17,15 +17,16 @@ from typing import Any
 
 import pytest
 
-from cephtasks import local_registry, process, settings
+from cephtasks import settings
 from cephtasks.engine import Engine
 from cephtasks.errors import LocalRegistryFailed, PortTaken, RegistryNotLocal, StateUnwritable
-from cephtasks.local_registry import LocalRegistry
-from cephtasks.process import Process
+from cephtasks.local_registry import lifecycle, process, server
+from cephtasks.local_registry.folder import RegistryFolder, Running
+from cephtasks.local_registry.lifecycle import LocalRegistry
+from cephtasks.local_registry.process import Process
+from cephtasks.local_registry.terms import agreed
 from cephtasks.reference import parse
 from cephtasks.registry import Client, catalog, push
-from cephtasks.registry_folder import RegistryFolder, Running
-from cephtasks.registry_terms import agreed
 from cephtasks.settings import Settings
 from cephtasks.store import Store
 from lab.images import packed
@@ -40,11 +41,11 @@ def _up(
     chosen: Settings,
     connect: Callable[[], Engine],
     dry: bool = False,
-    image: str = local_registry.IMAGE,
+    image: str = server.IMAGE,
     **options: Any,
 ) -> LocalRegistry:
     """As `registry.up` does it; `options` are its own."""
-    return local_registry.up(chosen, agreed(chosen.registry, **options), connect, dry, image)
+    return lifecycle.up(chosen, agreed(chosen.registry, **options), connect, dry, image)
 
 
 def _no_engine() -> Engine:
@@ -57,7 +58,7 @@ def chosen(tmp_path: Path) -> Iterator[Settings]:
     """Settings of this test alone; its registry is ended afterwards."""
     made = _settings(tmp_path / "state", f"localhost:{free_port()}")
     yield made
-    local_registry.down(made, Engine.connect)
+    lifecycle.down(made, Engine.connect)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_it_is_started_and_keeps_what_is_pushed(
     made = _up(chosen, _no_engine)
     assert (made.host, made.data, made.was_up) == (chosen.registry, folder.own_data, False)
     _push_small(chosen.registry, tmp_path / "store")
-    assert local_registry.down(chosen, _no_engine)
+    assert lifecycle.down(chosen, _no_engine)
     assert not answers(int(chosen.registry.rpartition(":")[2]))
     _up(chosen, _no_engine)
     assert _repositories(chosen.registry) == ["team/app"]
@@ -116,11 +117,11 @@ def test_up_is_safe_to_repeat(
 
 def test_down_is_safe_to_repeat(chosen: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     """Without one it says so, and makes nothing."""
-    assert not local_registry.down(chosen, _no_engine)
+    assert not lifecycle.down(chosen, _no_engine)
     assert not chosen.state_dir.exists()
     _up(chosen, _no_engine)
-    assert local_registry.down(chosen, _no_engine)
-    assert not local_registry.down(chosen, _no_engine)
+    assert lifecycle.down(chosen, _no_engine)
+    assert not lifecycle.down(chosen, _no_engine)
     assert capfd.readouterr().err.splitlines()[-1] == "no registry of ours is up"
 
 
@@ -175,9 +176,9 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
             _up(chosen, _no_engine)
         assert caught.value.fact == f"another program listens at localhost:{port}"
         assert caught.value.hint.startswith(f"ss --listening --tcp --processes 'sport = :{port}'")
-    assert not local_registry.down(chosen, _no_engine)
+    assert not lifecycle.down(chosen, _no_engine)
     _up(chosen, _no_engine)
-    assert local_registry.down(chosen, _no_engine)
+    assert lifecycle.down(chosen, _no_engine)
 
 
 def test_another_address_while_it_is_up(
@@ -211,7 +212,7 @@ def test_down_never_ends_another_program(chosen: Settings, folder: RegistryFolde
         try:
             folder.path.mkdir(parents=True)
             folder.remember(Running(agreed(chosen.registry), (), 0, Process(other.pid, started=1)))
-            assert not local_registry.down(chosen, _no_engine)
+            assert not lifecycle.down(chosen, _no_engine)
             assert other.poll() is None
         finally:
             other.kill()
@@ -227,7 +228,7 @@ def test_a_damaged_record_says_as_little_as_none(
     """The registry is started anew."""
     folder.path.mkdir(parents=True)
     (folder.path / "pid.json").write_text(record)
-    assert not local_registry.down(chosen, _no_engine)
+    assert not lifecycle.down(chosen, _no_engine)
     assert not _up(chosen, _no_engine).was_up
 
 
@@ -240,7 +241,7 @@ def test_a_dry_run_changes_nothing(
     _up(chosen, _no_engine)
     started = _running(folder).process
     assert started
-    assert local_registry.down(chosen, _no_engine, dry=True)
+    assert lifecycle.down(chosen, _no_engine, dry=True)
     assert process.is_running(started)
     lines = capfd.readouterr().err.splitlines()
     assert [lines[0], lines[-1]] == [f"docker-registry serve {folder.config}", f"kill {started.pid}"]
@@ -283,11 +284,12 @@ def test_ctrl_c_while_it_starts(
     """One line, and nothing of it goes on running."""
     monkeypatch.setenv("PATH", _command(tmp_path / "bin", "echo started; exec /bin/sleep 60"))
     script = (
-        "import sys; from cephtasks import local_registry, registry_terms, settings\n"
+        "import sys; from cephtasks import settings\n"
+        "from cephtasks.local_registry import lifecycle, terms\n"
         "from cephtasks.errors import CephtasksError\n"
         "flags = {'REGISTRY': sys.argv[1], 'STATE_DIR': sys.argv[2]}\n"
-        "chosen, terms = settings.load(flags=flags, environment={}), registry_terms.agreed(sys.argv[1])\n"
-        "try: local_registry.up(chosen, terms, None)\n"
+        "chosen, agreed = settings.load(flags=flags, environment={}), terms.agreed(sys.argv[1])\n"
+        "try: lifecycle.up(chosen, agreed, None)\n"
         "except CephtasksError as error: print(error); sys.exit(error.exit_code)\n"
     )
     command = [sys.executable, "-c", script, chosen.registry, str(chosen.state_dir)]
@@ -346,13 +348,13 @@ def test_without_the_command_it_is_a_container(
     name = _running(folder).container
     assert engine.is_running(name)
     _push_small(chosen.registry, tmp_path / "store")
-    assert local_registry.down(chosen, connect)
+    assert lifecycle.down(chosen, connect)
     assert not engine.is_running(name)
-    assert not local_registry.down(chosen, connect)
+    assert not lifecycle.down(chosen, connect)
     _up(chosen, connect, image=registry_image)
     assert _repositories(chosen.registry) == ["team/app"]
     assert {path.stat().st_uid for path in folder.own_data.rglob("*")} == {os.getuid()}
-    assert local_registry.down(chosen, connect)
+    assert lifecycle.down(chosen, connect)
 
 
 def test_a_container_gets_certificate_and_logins(
@@ -375,10 +377,10 @@ def test_a_container_gets_certificate_and_logins(
     blob = folder.own_data / "docker/registry/v2/blobs/sha256/ab" / f"ab{0:062x}"
     blob.mkdir(parents=True)
     (blob / "data").write_bytes(b"junk")
-    assert local_registry.collect(chosen, False, lambda: engine, image=registry_image).bytes == 4
+    assert lifecycle.collect(chosen, False, lambda: engine, image=registry_image).bytes == 4
     assert not blob.exists()
     assert _up(chosen, lambda: engine, image=registry_image, **options).was_up
-    assert local_registry.down(chosen, lambda: engine)
+    assert lifecycle.down(chosen, lambda: engine)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from cephtasks.engine import Engine
-from cephtasks.watching import rounds
+from cephtasks.source.watching import rounds
 from lab.engines import tiny_image
 from lab.processes import wait_until
 from lab.repositories import git, repository

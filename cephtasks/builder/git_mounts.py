@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cephtasks.alternates import borrowed, repositories
 from cephtasks.engine import Mount
 from cephtasks.errors import StateUnwritable
-from cephtasks.git import Git
+from cephtasks.source.alternates import borrowed, repositories
+from cephtasks.source.git import Git
 
 _WORKTREE = re.compile(r"^\s*worktree = (.+)$", re.MULTILINE)
 

@@ -68,7 +68,7 @@ def run_builder(run: Session, env: list[str], trust: bool) -> None:
 
 
 def _run_at_each_save(run: Session, env: list[str], trust: bool) -> None:
-    from cephtasks import watching
+    from cephtasks.source import watching
 
     tree, own = _ready(run, env, trust), (run.settings.state_dir, run.settings.source_dir / "build")
     for saved in watching.rounds(tree.folder, own):
@@ -85,7 +85,7 @@ def _run_at_each_save(run: Session, env: list[str], trust: bool) -> None:
 def _ready(run: Session, env: list[str], trust: bool) -> "Source":
     """The source, once nothing is found wrong that would fail afterwards."""
     from cephtasks import builder, source
-    from cephtasks.clone import CloneOptions
+    from cephtasks.source.clone import CloneOptions
 
     if trust:
         builder_report.trusted(run.settings)

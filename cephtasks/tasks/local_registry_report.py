@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from cephtasks import console
 
 if TYPE_CHECKING:
-    from cephtasks.registry_garbage import Garbage
-    from cephtasks.registry_standing import Standing
+    from cephtasks.local_registry.garbage import Garbage
+    from cephtasks.local_registry.standing import Standing
 
 
 def standing(found: "Standing | None", as_json: bool) -> None:

@@ -20,29 +20,30 @@ _JSON_HELP = "print one JSON document on stdout"
 )
 def up(run: Session, tls: bool = False, htpasswd: str = "", listen: str = "", mirror_of: str = "") -> None:
     """Start a registry on this machine, at REGISTRY."""
-    from cephtasks import local_registry, registry_terms
+    from cephtasks.local_registry import lifecycle
+    from cephtasks.local_registry.terms import agreed
 
     chosen = run.settings
-    terms = registry_terms.agreed(chosen.registry, listen, tls, htpasswd, mirror_of, chosen.registry_ca)
-    console.result(local_registry.up(chosen, terms, lambda: run.engine, run.dry).host)
+    terms = agreed(chosen.registry, listen, tls, htpasswd, mirror_of, chosen.registry_ca)
+    console.result(lifecycle.up(chosen, terms, lambda: run.engine, run.dry).host)
 
 
 @typed("REGISTRY", "STATE_DIR")
 def down(run: Session) -> None:
     """Stop the registry that `registry.up` started."""
-    from cephtasks import local_registry
+    from cephtasks.local_registry import lifecycle
 
-    local_registry.down(run.settings, lambda: run.engine, run.dry)
+    lifecycle.down(run.settings, lambda: run.engine, run.dry)
 
 
 @typed("STATE_DIR", json=_JSON_HELP)
 def status(run: Session, json: bool = False) -> None:
     """Show whether our own registry is up, and what it holds."""
-    from cephtasks import registry_standing
-    from cephtasks.registry_folder import RegistryFolder
+    from cephtasks.local_registry import standing
+    from cephtasks.local_registry.folder import RegistryFolder
 
     folder = RegistryFolder.of(run.settings.state_dir)
-    report.standing(registry_standing.look(folder, lambda: run.engine), json)
+    report.standing(standing.look(folder, lambda: run.engine), json)
 
 
 @typed(
@@ -52,7 +53,7 @@ def status(run: Session, json: bool = False) -> None:
 )
 def gc(run: Session, untagged: bool = False, json: bool = False) -> None:
     """Remove from our own registry what no manifest names."""
-    from cephtasks import local_registry
+    from cephtasks.local_registry import lifecycle
 
-    collected = local_registry.collect(run.settings, untagged, lambda: run.engine, run.dry)
+    collected = lifecycle.collect(run.settings, untagged, lambda: run.engine, run.dry)
     report.collected(collected, run.dry, json)

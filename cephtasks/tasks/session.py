@@ -93,8 +93,8 @@ class Session:
 
         The CA of one that `registry.up` started is known.
         """
+        from cephtasks.local_registry.folder import RegistryFolder
         from cephtasks.registry import Client
-        from cephtasks.registry_folder import RegistryFolder
 
         host = host or self.settings.registry
         if host not in self._clients:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks import machine
+from cephtasks.local_registry import machine
 from cephtasks.oci import Image
 from cephtasks.store import Store
 from lab import registries

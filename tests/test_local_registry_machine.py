@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from cephtasks import machine
+from cephtasks.local_registry import machine
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
-"""Registry standing: tell how the registry of this machine stands, and what it holds."""
+"""Standing: tell how the registry of this machine stands, and what it holds."""
 
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cephtasks import certificates, registry_garbage, registry_server
-from cephtasks.registry_folder import RegistryFolder
-from cephtasks.registry_server import Connect
-from cephtasks.registry_terms import Terms
+from cephtasks.local_registry import certificates, garbage, server
+from cephtasks.local_registry.folder import RegistryFolder
+from cephtasks.local_registry.server import Connect
+from cephtasks.local_registry.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def look(folder: RegistryFolder, connect: Connect) -> Standing | None:
     if running is None:
         return None
     terms = running.terms
-    is_up = registry_server.is_running(running, connect)
-    trouble = registry_server.silence(terms, folder) if is_up else None
-    held = registry_garbage.contents(folder.data(terms))
+    is_up = server.is_running(running, connect)
+    trouble = server.silence(terms, folder) if is_up else None
+    held = garbage.contents(folder.data(terms))
     return Standing(
         terms,
         is_up,

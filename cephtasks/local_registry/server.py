@@ -1,4 +1,4 @@
-"""Registry server: start the registry's program by this machine's command or in a container, and end it."""
+"""Server: start the registry's program by this machine's command or in a container, and end it."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from cephtasks import console, process
+from cephtasks import console
 from cephtasks.engine import Engine, Mount, RunSpec
 from cephtasks.errors import (
     CephtasksError,
@@ -19,10 +19,11 @@ from cephtasks.errors import (
     PortTaken,
     PullFailed,
 )
-from cephtasks.process import Process
+from cephtasks.local_registry import process
+from cephtasks.local_registry.folder import RegistryFolder, Running
+from cephtasks.local_registry.process import Process
+from cephtasks.local_registry.terms import Terms
 from cephtasks.registry import Client
-from cephtasks.registry_folder import RegistryFolder, Running
-from cephtasks.registry_terms import Terms
 
 COMMAND = "docker-registry"
 IMAGE = "registry:2"

@@ -1,4 +1,4 @@
-"""Source: the git checkout to build: cloned, switched, described; work in it is never discarded."""
+"""Checkout: the git checkout to build: cloned, switched, described; work in it is never discarded."""
 
 import os
 import re
@@ -10,8 +10,6 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from cephtasks import console
-from cephtasks.alternates import borrowed
-from cephtasks.clone import WHOLE, CloneOptions, clone, is_filled
 from cephtasks.errors import (
     CloneFailed,
     GitFailed,
@@ -20,8 +18,10 @@ from cephtasks.errors import (
     SourceDirty,
     SourceNotFolder,
 )
-from cephtasks.git import Git, OnOutput, progress
-from cephtasks.refs import far_name, find, is_sha
+from cephtasks.source.alternates import borrowed
+from cephtasks.source.clone import WHOLE, CloneOptions, clone, is_filled
+from cephtasks.source.git import Git, OnOutput, progress
+from cephtasks.source.refs import far_name, find, is_sha
 
 # refs/worktree/ is apart for each worktree (git-worktree(1)), and its commits outlive a garbage collection.
 _SWITCHING = "refs/worktree/cephtasks-switching"

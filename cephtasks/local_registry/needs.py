@@ -1,11 +1,11 @@
-"""Registry needs: say what nodes and people must do to reach a registry of this machine."""
+"""Needs: say what nodes and people must do to reach a registry of this machine."""
 
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from cephtasks.local_registry.terms import Terms, upstream
 from cephtasks.reference import DOCKER_HUB
-from cephtasks.registry_terms import Terms, upstream
 
 
 def exposure(terms: Terms) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cephtasks import console
-from cephtasks.alternates import repositories
 from cephtasks.errors import GitFailed
-from cephtasks.git import Git, OnOutput, progress
+from cephtasks.source.alternates import repositories
+from cephtasks.source.git import Git, OnOutput, progress
 
 # A submodule looks for its objects at the same place of the repository that its superproject borrows from.
 _SHARING = ("submodule.alternateLocation=superproject", "submodule.alternateErrorStrategy=info")

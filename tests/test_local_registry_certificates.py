@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks import certificates
+from cephtasks.local_registry import certificates
 
 NAMES = ("localhost", "lab-1.example", "127.0.0.1", "::1")
 

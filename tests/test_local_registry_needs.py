@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks.registry_needs import exposure, needs
-from cephtasks.registry_terms import Terms
+from cephtasks.local_registry.needs import exposure, needs
+from cephtasks.local_registry.terms import Terms
 
 CA = Path("/state/ca.crt")
 LOOPBACK = Terms("localhost:5000", "127.0.0.1", 5000)

@@ -1,4 +1,4 @@
-"""Registry garbage: what lies on the disk of a registry that no manifest names, and how it goes.
+"""Garbage: what lies on the disk of a registry that no manifest names, and how it goes.
 
 A manifest names whatever digests stand in it, wherever that is: so nothing goes of an index, an image or an
 artifact that stays, of whatever kind it is. The registry's own collector takes the manifests that an index

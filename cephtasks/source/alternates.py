@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cephtasks.errors import ObjectsGone
-from cephtasks.git import Git
+from cephtasks.source.git import Git
 
 
 def repositories(git_folder: Path) -> Iterator[Path]:

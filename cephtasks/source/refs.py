@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cephtasks import console
 from cephtasks.errors import GitFailed, RefUnknown
-from cephtasks.git import Git, progress
+from cephtasks.source.git import Git, progress
 
 _SHA = re.compile(r"[0-9a-f]{7,64}")
 

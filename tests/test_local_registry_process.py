@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks import process
-from cephtasks.process import Process
+from cephtasks.local_registry import process
+from cephtasks.local_registry.process import Process
 from lab.processes import wait_until
 
 

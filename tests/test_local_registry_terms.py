@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks import machine
 from cephtasks.errors import HtpasswdInvalid, ListenInvalid, MirrorInvalid, RegistryNotLocal, UsageError
-from cephtasks.registry_terms import Terms, agreed, htpasswd_file, listen_address, upstream
+from cephtasks.local_registry import machine
+from cephtasks.local_registry.terms import Terms, agreed, htpasswd_file, listen_address, upstream
 
 BCRYPT = "alice:$2y$05$" + "a" * 53
 

@@ -1,4 +1,4 @@
-"""Registry folder: what a registry of this machine keeps on disk: data, certificates, log, and what runs."""
+"""Folder: what a registry of this machine keeps on disk: data, certificates, log, and what runs."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cephtasks.errors import LocalRegistryFailed, StateUnwritable
-from cephtasks.process import Process
-from cephtasks.registry_terms import Terms
+from cephtasks.local_registry.process import Process
+from cephtasks.local_registry.terms import Terms
 
 _PATIENCE = 30.0  # seconds to wait for another who starts or stops the same registry
 _TAIL_BYTES = 4096

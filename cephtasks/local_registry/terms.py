@@ -1,4 +1,4 @@
-"""Registry terms: where a registry of this machine listens, how it is spoken to, and by whom."""
+"""Terms: where a registry of this machine listens, how it is spoken to, and by whom."""
 
 import contextlib
 import ipaddress
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cephtasks import machine, reference
+from cephtasks import reference
 from cephtasks.errors import HtpasswdInvalid, ListenInvalid, MirrorInvalid, RegistryNotLocal
+from cephtasks.local_registry import machine
 from cephtasks.registry import is_loopback
 
 # With bcrypt, the only hash that registries read:

@@ -1,16 +1,17 @@
-"""Local registry: start and stop a registry of this machine's own, with its data in STATE_DIR."""
+"""Lifecycle: start and stop a registry of this machine's own, with its data in STATE_DIR."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from cephtasks import certificates, console, registry_garbage, registry_server
+from cephtasks import console
 from cephtasks.errors import LocalRegistryFailed, RegistryUnauthorized
+from cephtasks.local_registry import certificates, garbage, server
+from cephtasks.local_registry.folder import RegistryFolder, Running, unwritable
+from cephtasks.local_registry.garbage import Garbage
+from cephtasks.local_registry.needs import exposure, needs
+from cephtasks.local_registry.server import COMMAND, IMAGE, Connect
+from cephtasks.local_registry.terms import Terms, upstream
 from cephtasks.registry import Client
-from cephtasks.registry_folder import RegistryFolder, Running, unwritable
-from cephtasks.registry_garbage import Garbage
-from cephtasks.registry_needs import exposure, needs
-from cephtasks.registry_server import COMMAND, IMAGE, Connect
-from cephtasks.registry_terms import Terms, upstream
 from cephtasks.settings import Settings
 
 
@@ -43,7 +44,7 @@ def up(
             _certify(folder, terms)
         was_up = running is not None and running.terms == terms and not _is_certified_anew(running, folder)
         if running and was_up:
-            registry_server.await_answer(running, folder, connect)
+            server.await_answer(running, folder, connect)
             console.say(f"the registry at {terms.host} is up already")
         else:
             _replace(running, terms, folder, connect, image)
@@ -63,11 +64,11 @@ def down(settings: Settings, connect: Connect, dry: bool = False) -> bool:
         return False
     with folder.held():
         running = _unended(folder)
-        was_up = running is not None and registry_server.is_running(running, connect)
+        was_up = running is not None and server.is_running(running, connect)
         if running and dry:
             console.say(running.ends_by)
         elif running:
-            registry_server.end(running, folder, connect)
+            server.end(running, folder, connect)
             console.say(f"the registry at {running.terms.host} is down{'' if was_up else ' already'}")
     return was_up
 
@@ -88,24 +89,24 @@ def collect(
                 f"the registry at {running.terms.host} is a mirror: what it holds goes after a week by itself"
             )
             raise LocalRegistryFailed(fact, "invoke registry.status")
-        found = registry_garbage.find(folder.own_data, untagged)
+        found = garbage.find(folder.own_data, untagged)
         if dry or not (found.blobs or found.manifests):
             return found
         if (running := _up_now(folder, connect)) is None:
             return _sweep(folder, untagged)
         try:
-            registry_server.end(running, folder, connect)
+            server.end(running, folder, connect)
             return _sweep(folder, untagged)
         finally:
-            registry_server.end(running, folder, connect)  # where that was interrupted
-            registry_server.start(running.terms, folder, connect, image)
+            server.end(running, folder, connect)  # where that was interrupted
+            server.start(running.terms, folder, connect, image)
 
 
 def _sweep(folder: RegistryFolder, untagged: bool) -> Garbage:
     """Look once more, now that nobody writes, and remove what is found."""
-    found = registry_garbage.find(folder.own_data, untagged)
+    found = garbage.find(folder.own_data, untagged)
     try:
-        registry_garbage.sweep(found)
+        garbage.sweep(found)
     except OSError as error:
         raise unwritable(folder.own_data, error) from error
     return found
@@ -119,7 +120,7 @@ def _unended(folder: RegistryFolder) -> Running | None:
 def _up_now(folder: RegistryFolder, connect: Connect) -> Running | None:
     """The registry that runs."""
     running = folder.recall()
-    return running if running and registry_server.is_running(running, connect) else None
+    return running if running and server.is_running(running, connect) else None
 
 
 def _is_certified_anew(running: Running, folder: RegistryFolder) -> bool:
@@ -140,15 +141,15 @@ def _replace(
 ) -> None:
     """Start a registry, ending the one that is up on other terms; what can be found wrong is found first."""
     own_port = before is not None and before.terms.port == terms.port
-    registry_server.require_free(terms, 0 if own_port else terms.port)
+    server.require_free(terms, 0 if own_port else terms.port)
     remote = _remote(terms)
     if before:
         console.say(
             f"the registry at {before.terms.host} starts anew, with the data it has: {_why(before, terms)}"
         )
-        registry_server.end(before, folder, connect)
+        server.end(before, folder, connect)
     folder.configure(terms, remote)
-    registry_server.start(terms, folder, connect, image)
+    server.start(terms, folder, connect, image)
 
 
 def _why(before: Running, terms: Terms) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from watchfiles import Change, DefaultFilter, watch
 
 from cephtasks.errors import WatchFailed
-from cephtasks.git import Git
+from cephtasks.source.git import Git
 
 _STEP = 200  # milliseconds without another save that end a round, as when all files of an editor are saved
 _FIRST = 50  # milliseconds to begin

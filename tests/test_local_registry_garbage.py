@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cephtasks.local_registry.garbage import Contents, Garbage, contents, find, sweep
 from cephtasks.oci import DOCKER_INDEX, OCI_INDEX, Image
 from cephtasks.reference import Reference, parse
 from cephtasks.registry import Client, push
 from cephtasks.registry.deletion import delete_manifest
-from cephtasks.registry_garbage import Contents, Garbage, contents, find, sweep
 from cephtasks.store import Store
 from lab import registries
 from lab.images import packed
