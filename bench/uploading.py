@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -70,7 +71,7 @@ def _held(
             terminal.set(REGISTRY=registry.host, STATE_DIR=folder / "state")
             mine = usage(terminal, "push", "ready/image", "--to", f"{registry.host}/ready/image:latest")
         with _registry(folder) as registry:
-            theirs = _seconds(lambda host=registry.host: _curl(store, image, host))
+            theirs = _seconds(partial(_curl, store, image, registry.host))
         console.say(f"{len(layers)} blobs, round {number}: {mine.seconds:.2f} s against {theirs:.2f} s")
         if number:
             ours.append(mine)

@@ -38,7 +38,7 @@ def _no_unnamed_images_left(request: pytest.FixtureRequest) -> Iterator[None]:
         before = {image.id for image in client.images.list(filters={"dangling": True})}
         yield
         for image in client.images.list(filters={"dangling": True}):
-            if image.id not in before:
+            if image.id and image.id not in before:
                 client.images.remove(image.id)
     finally:
         client.close()

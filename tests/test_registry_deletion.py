@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,8 +162,8 @@ def test_a_registry_that_deletes_nothing(keeping: Reference, tmp_path: Path) -> 
     image = _pushed(keeping, tmp_path, "one")
     with Client(keeping.registry) as client:
         for act in (
-            lambda: delete_tag(client, keeping),
-            lambda: delete_digest(client, keeping.with_digest(image.digest), confirmed=True),
+            partial(delete_tag, client, keeping),
+            partial(delete_digest, client, keeping.with_digest(image.digest), confirmed=True),
         ):
             with pytest.raises(DeletesDisabled) as caught:
                 act()

@@ -22,7 +22,7 @@ def test_several_are_asked_at_once() -> None:
 
 def test_items_are_taken_as_answers_are_wanted() -> None:
     """Of endlessly many only the first few hundred are known when the first answer is there."""
-    taken = []
+    taken: list[int] = []
 
     def endless() -> Iterator[int]:
         while True:

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_it_goes_on_after_cuts(registry: str, blob: tuple[Descriptor, bytes]) ->
     """Only what is missing is asked for again."""
     described, content = blob
 
-    def meddle(request: Request) -> object:
+    def meddle(request: Request) -> Callable[[Answer], Answer] | None:
         if "/blobs/" not in request.path:
             return None
         start = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").rstrip("-"))

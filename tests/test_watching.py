@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 
 from cephtasks.engine import Engine
@@ -81,7 +82,7 @@ def test_each_save_is_compiled_until_ctrl_c(engine: Engine, image_name: str, tmp
         try:
             for text in ("one", "broken", "two"):
                 source.write_text(text)
-                wait_until(lambda said=f"{text} is compiled\n": is_waiting_after(told, said), "compiling")
+                wait_until(partial(is_waiting_after, told, f"{text} is compiled\n"), "compiling")
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
         finally:

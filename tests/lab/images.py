@@ -4,7 +4,6 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from cephtasks import layer, oci
 from cephtasks.reference import legal_repository
@@ -41,5 +40,5 @@ def _entry(path: str, content: bytes | Path) -> Entry:
         return Entry(path, Kind.FILE, size=size, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
 
 
-def _opened(content: bytes | Path) -> BinaryIO:
+def _opened(content: bytes | Path) -> io.BytesIO | io.BufferedReader:
     return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
