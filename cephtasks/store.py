@@ -14,16 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from cephtasks import console, layer, layer_index, tree
+from cephtasks import layer, layer_index, tree, turns
 from cephtasks.errors import BlobDamaged, ImageNotPacked, StoreFailed
 from cephtasks.layer_index import LayerIndex
 from cephtasks.oci import REF_NAME, Descriptor, Image, Layer, digest_of, encode, is_digest
 from cephtasks.reference import parse
 
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
-_SOON = 0.5  # seconds after which somebody who waits is told why
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Fetch = Callable[[str, str, int, IO[bytes]], None]  # registry/repository, digest, size, where to write
 
@@ -240,11 +239,7 @@ class Store:
         with self._entering:
             for folder in (self._blobs, self._indexes, self._ingest):
                 folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=_SOON)
-            except Timeout:
-                console.say(f"waiting for another cephtasks that writes to {self._folder}")
-                self._lock.acquire()
+            turns.acquire(self._lock, f"writes to {self._folder}")
             if self._lock.lock_counter == 1:
                 self._prepare()
 

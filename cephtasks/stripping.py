@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-
 from cephtasks import console, debug_sections, index_cache
 from cephtasks.debug_sections import Debuggable
 from cephtasks.engine import Engine
@@ -20,11 +18,11 @@ from cephtasks.mirror import mirror
 from cephtasks.reference import parse
 from cephtasks.splitting import RECIPE, OnProgress, Part, Stamp, split, stamp_of
 from cephtasks.tree import Entry, Index, Kind
+from cephtasks.turns import turn
 
 DEBUG_FOLDER = "usr/lib/debug"  # where gdb looks (GDB manual, "Separate Debug Files")
 _SUFFIX = "-debug"
 _LONGEST_TAG = 128
-_SOON = 0.2  # seconds
 
 _Found = Mapping[str, tuple[Debuggable, Stamp]]
 
@@ -162,18 +160,10 @@ def _owned(cache: Path) -> Iterator[None]:
     """Nobody else writes to the folder while this lasts. Raises StateUnwritable."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache / "lock")
-        try:
-            lock.acquire(timeout=_SOON)
-        except Timeout:
-            console.say(f"waiting for another cephtasks that writes to {cache}")
-            lock.acquire()
-        try:
+        with turn(cache / "lock", f"writes to {cache}"):
             # What is left here is of a run that was killed.
             shutil.rmtree(cache / "new", ignore_errors=True)
             yield
-        finally:
-            lock.release()
     except OSError as error:
         fact = f"{error.filename or cache} cannot be read or written: {error.strerror}"
         raise StateUnwritable(fact, f"ls -ld {shlex.quote(str(cache))}") from error

@@ -351,6 +351,27 @@ def test_output_is_live_and_kept(tmp_path: Path, make_builder: MakeBuilder, sour
     assert kept in said
 
 
+def test_two_compiles_of_one_tree_take_turns(
+    tmp_path: Path, make_builder: MakeBuilder, source: Source
+) -> None:
+    """The second says what it waits for, begins when the first ended, and both end well."""
+    script = f"{_BUILD}\necho up >&2\nuntil [ -e go ]; do sleep 0.05; done\necho done >&2\n"
+    terminal = Terminal(tmp_path)
+    image = make_builder(script)
+    terminal.set(SOURCE_DIR=source.folder, STATE_DIR=tmp_path / "state", BUILDER_IMAGE=image, SHA1_OR_REF="")
+    with typed(terminal) as first:
+        read_until(first, b"up\n")
+        with typed(terminal) as second:
+            said = read_until(
+                second, f"waiting for another cephtasks that compiles {source.folder}\n".encode()
+            )
+            assert b"up\n" not in said
+            (source.folder / "go").touch()
+            assert first.communicate()[1].splitlines()[-1].startswith(b"compiled in ")
+            assert b"done\n" in second.communicate()[1]
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
 def typed(terminal: Terminal) -> "subprocess.Popen[bytes]":
     """Type `invoke compile`, without waiting for its end."""
     return subprocess.Popen(

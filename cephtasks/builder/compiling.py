@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,11 +74,20 @@ def compile(  # noqa: A001 — the verb that the task has
 ) -> Compiled:
     """Run BUILD_COMMAND on the source in the builder image, its output live on stderr and in a log.
 
+    Another process that does so is waited for.
+
     Raises BuildArgumentInvalid, ImageNotFound, LauncherMissing, BuildFolderForeign, CacheUnwritable,
     CompileFailed, InstallTreeEmpty, Interrupted, StateUnwritable, ContainerFailed.
     """
     builder = preflight(settings, engine, extra_env, trusted=trusted)
     settings = contract.as_told(settings, extra_env)
+    with nullcontext() if engine.dry else record_of(source.folder, settings.state_dir).turn():
+        return _compile(source, settings, engine, extra_env, builder)
+
+
+def _compile(
+    source: Source, settings: Settings, engine: Engine, extra_env: Sequence[str], builder: Builder
+) -> Compiled:
     build, user = source.folder / "build", contract.user_of(source.folder)
     _require_own(build, user)
     if settings.clean:

@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cephtasks.errors import StateUnwritable
+from cephtasks.turns import turn
 
 _HINT = "STATE_DIR=FOLDER invoke compile"
 
@@ -66,6 +68,18 @@ class Record:
 
     path: Path
     source: str
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have nobody else compile the same source meanwhile. Raises StateUnwritable."""
+        lock = self.path.with_suffix(".lock")
+        with ExitStack() as held:
+            try:
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(turn(lock, f"compiles {self.source}"))
+            except OSError as error:
+                raise StateUnwritable(f"cannot write {lock}: {error.strerror}", _HINT) from error
+            yield
 
     def read(self) -> Configuration | None:
         """That of a build that ended well, and that no other was begun after; None where unknown."""
