@@ -9,7 +9,7 @@ import os
 import shlex
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -146,6 +146,29 @@ class Store:
         if found is None:
             raise ImageNotPacked(f"{name} has not been packed", "invoke build, or invoke pack --tree DIR")
         return found
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all images; some are ids."""
+        return tuple(item.annotations.get(REF_NAME, "") for item in self._read_index())
+
+    def besides(self, images: Iterable[Image]) -> tuple[Path, ...]:
+        """The files that none of these images needs: blobs, and what was noted of layers."""
+        digests, diff_ids = set[str](), set[str]()
+        for image in images:
+            digests |= {image.digest, image.config_blob.digest, *(item.blob.digest for item in image.layers)}
+            diff_ids |= {item.diff_id for item in image.layers}
+        with _translated(self._folder):
+            blobs = [path for path in _inside(self._blobs) if f"sha256:{path.name}" not in digests]
+            notes = _inside(self._indexes)
+            return (*blobs, *(path for path in notes if f"sha256:{path.name.split('.')[0]}" not in diff_ids))
+
+    def forget(self, names: Container[str], files: Iterable[Path]) -> None:
+        """Remove images of these names, then the files. Raises StoreFailed."""
+        with self.writing():
+            kept = [item for item in self._read_index() if item.annotations.get(REF_NAME, "") not in names]
+            self._write_index(kept)
+            for path in files:
+                path.unlink(missing_ok=True)
 
     def files(self, image: Image) -> dict[str, tree.Entry]:
         """The index of all files of an image, from its layers' own indexes."""
@@ -308,6 +331,10 @@ def _is_ours(error: OSError, folder: Path) -> bool:
     if error.filename is None:
         return error.errno in _UNWRITABLE
     return Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.exists() else []
 
 
 def _full(name: str) -> str:

@@ -85,10 +85,11 @@ class Engine:
         found = (self.image(document["Id"]) for document in listed)
         return tuple(image for image in found if image is not None and image.tags)
 
-    def unnamed(self, label: str, value: str) -> tuple[str, ...]:
-        """The ids of images that have lost their names and carry a label."""
+    def unnamed(self, label: str, value: str = "") -> tuple[str, ...]:
+        """The ids of images that have lost their names and carry a label, with that value if one is given."""
+        wanted = f"{label}={value}" if value else label
         with _translated("docker image ls"):
-            listed = self._api.images(filters={"dangling": True, "label": f"{label}={value}"})
+            listed = self._api.images(filters={"dangling": True, "label": wanted})
         return tuple(document["Id"] for document in listed)
 
     def pull(self, reference: str, on_progress: OnProgress) -> EngineImage | None:

@@ -16,17 +16,8 @@ atexit.register(gc.freeze)
 
 _TOP = (
     *(image.fetch_base, image.build, compiling.compile, image.pack, image.check, image.fix),
-    *(
-        image.tag,
-        image.push,
-        reading.catalog,
-        image.compact,
-        about.status,
-        about.settings,
-        about.doctor,
-        compiling.shell,
-        demo.demo,
-    ),
+    *(image.tag, image.push, image.compact, image.prune, reading.catalog),
+    *(about.status, about.settings, about.doctor, compiling.shell, demo.demo),
 )
 
 _REGISTRY = (

@@ -65,6 +65,21 @@ def build(run: Session, env: list[str], onto: str = "", trust_builder: bool = Fa
 
 
 @typed(
+    "STATE_DIR",
+    yes="do it; without this only what would go is shown",
+    json=_JSON_HELP,
+)
+def prune(run: Session, yes: bool = False, json: bool = False) -> None:
+    """Show what is left here of earlier images, and remove it with --yes."""
+    from cephtasks import leftovers
+
+    found = leftovers.find(run.store, run.engine)
+    if yes:
+        leftovers.remove(found, run.store, run.engine)
+    report.leftovers(found, yes and not run.dry, json)
+
+
+@typed(
     "SOURCE_DIR",
     "SHA1_OR_REF",
     *_PACK,

@@ -10,6 +10,7 @@ from cephtasks import console
 if TYPE_CHECKING:
     from cephtasks.doctor import Part
     from cephtasks.findings import Finding
+    from cephtasks.leftovers import Leftovers
     from cephtasks.pack import Packed, Prepared
     from cephtasks.registry import Pushed
     from cephtasks.settings import Settings
@@ -86,6 +87,20 @@ def rewrite(prepared: "Prepared") -> None:
     size = console.size(sum(new.content_bytes for new in layers))
     gone = len(prepared.before.layers) - prepared.plan.kept
     console.say(f"compacting writes {console.count(len(layers), 'layer')} with {size} in place of {gone}")
+
+
+def leftovers(found: "Leftovers", removed: bool, as_json: bool) -> None:
+    """What is left of earlier images, and whether it is gone."""
+    if as_json:
+        console.result_json(found.document(removed))
+        return
+    told = [
+        f"{console.count(len(found.files), 'file')} of STATE_DIR with {console.size(found.bytes)}",
+        f"{console.count(len(found.images), 'unnamed image')} of the engine",
+    ]
+    console.result(f"{'removed' if removed else 'left of earlier images'}: {', '.join(told)}")
+    if not removed and (found.files or found.images):
+        console.say("nothing is removed without --yes")
 
 
 def parts(found: "Sequence[Part]", as_json: bool) -> None:
