@@ -1,150 +1,172 @@
-"""Checks: start the tools of an image and find those that are not well."""
+"""Checks: tell what is not well in an image: its tools, and the files that a loader or a kernel starts."""
 
-import os
-import re
-import secrets
-import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from cephtasks.engine import Engine, RunSpec
-from cephtasks.errors import CheckFailed, ContainerFailed, ToolInvalid, ToolsMissing
-from cephtasks.findings import Ending, Finding, diagnose, not_found
-
-TIME_LIMIT = 30  # seconds; `ceph --version` takes three from a cold disk, what takes ten times that hangs
-_SLACK = 15  # seconds for a container to start and end, beyond what its tools may take
-_KEPT_BYTES = 16384  # of a tool's output; a loader says a few hundred
-_BIND_NOW = {"LD_BIND_NOW": "1"}  # symbols that are bound at their first use would fail later
-_NO_SHELL = 'exec: "sh"'
-_CANNOT_START = re.compile(r'exec: ".*')  # an engine's words of an entrypoint
-_EXEC_CODES = (2, 126, 127)  # as shells exit that cannot start a program, or take it for a script
+from cephtasks import console, goal, intake, loader, oci, pack, repairs, tools, tree
+from cephtasks.contents import contents_of
+from cephtasks.engine import EngineImage, OnProgress
+from cephtasks.errors import CheckFailed
+from cephtasks.findings import Finding
+from cephtasks.inspection import Inspection, inspect
+from cephtasks.intake import Places, Stock
+from cephtasks.libraries import candidates
+from cephtasks.loader import Loader
+from cephtasks.mending import plan_repair
+from cephtasks.plugins import BINDINGS, is_binding
+from cephtasks.previous import BASE_ID
+from cephtasks.reference import parse
+from cephtasks.settings import Settings
+from cephtasks.tools import Tool
+from cephtasks.tree import Index, Kind
 
 
 @dataclass(frozen=True)
-class Tool:
-    """A tool to start: as it was named, and the words that start it."""
+class Checked:
+    """What was found of an image; so many objects and scripts of it were looked at."""
 
     name: str
-    words: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    objects: int = 0
+    scripts: int = 0
+
+    @property
+    def faulty(self) -> tuple[Finding, ...]:
+        """What is not well."""
+        return tuple(finding for finding in self.findings if not finding.ok)
+
+    def require_ok(self, hint: str = "") -> None:
+        """Raise CheckFailed where something is not well."""
+        if self.faulty:
+            named = ", ".join(f"{finding.tool} ({finding.problem})" for finding in self.faulty[:_NAMED])
+            more = f" and {len(self.faulty) - _NAMED} more" if len(self.faulty) > _NAMED else ""
+            mends = any(finding.better for finding in self.faulty)
+            raise CheckFailed(
+                f"not well: {named}{more}", hint or ("invoke fix" if mends else "invoke check --json")
+            )
 
 
-def read_tool(text: str) -> Tool:
-    """`rados` is started as `rados --version`, and `leveldbutil dump FILE` as it is. Raises ToolInvalid."""
-    try:
-        words = tuple(shlex.split(text))
-    except ValueError as error:
-        raise ToolInvalid(
-            f"the tool {text!r} cannot be split into words: {error}", "invoke settings"
-        ) from error
-    if not words or not words[0]:
-        raise ToolInvalid("a tool has no name", "CHECK_TOOLS='rados ceph-mds' invoke check")
-    return Tool(text.strip(), words if len(words) > 1 else (*words, "--version"))
+_NAMED = 5  # of what is not well, in an error; the table has all
 
 
 def check(
-    image: str, names: Sequence[str], engine: Engine, required: bool = False, limit: int = TIME_LIMIT
-) -> tuple[Finding, ...]:
-    """Start tools of an image, each for at most `limit` seconds, and tell how each is.
+    settings: Settings, places: Places, name: str, names: Sequence[str] = (), deep: bool = False
+) -> Checked:
+    """Start the tools of an image of the engine, and look at its files.
 
-    A tool that the image lacks is a finding where tools are `required`, and is passed over else.
-    Raises ToolInvalid, ToolsMissing where the image has none of them, ImageNotFound, ContainerFailed.
+    Those are the ones above its base and those of the base that touches; with `deep` all. Where tools are
+    named they must be there, and only they are started; files are looked at then only with `deep`.
+    Raises ToolInvalid, ToolsMissing, ImageNotFound, ContainerFailed, EngineRefused, StoreFailed, BlobDamaged.
     """
-    tools = tuple(read_tool(name) for name in dict.fromkeys(names))
-    if not tools:
-        raise ToolInvalid("no tool is named", "CHECK_TOOLS='rados ceph-mds' invoke check")
-    engine.require_image(image, f"invoke build, or docker pull {image}")
-    endings = _start_together(image, tools, engine, limit)
-    apart = [tool for tool in tools if tool not in endings]
-    endings |= {tool: _start_apart(image, tool, engine, limit) for tool in apart}
-    if not required and not any(ending.path for ending in endings.values()):
-        wanted = ", ".join(tool.name for tool in tools)
-        raise ToolsMissing(
-            f"{image} has none of the tools {wanted}", "invoke check --tool NAME, or set CHECK_TOOLS"
-        )
-    found = ((tool.name, endings[tool]) for tool in tools if required or endings[tool].path)
-    return tuple(diagnose(name, ending) if ending.path else not_found(name) for name, ending in found)
+    there = places.engine.require_image(name, f"invoke build, or docker pull {name}")
+    image = _stored(settings, places, there, deep) if deep or not names else None
+    wanted = names or settings.check_tools
+    if image is None:
+        return Checked(name, tools.start(name, wanted, places.engine, bool(names)))
+    base = None if deep else _base_of(image, places)
+    with contents_of(places.store, image) as contents:
+        imports = [] if names else _imports(contents.loader.files, base)
+        started = tools.start(name, wanted, places.engine, bool(names), imports)
+        silent = {item.name for item in imports}
+        started = tuple(finding for finding in started if not (finding.ok and finding.tool in silent))
+        looked = inspect(contents, base, repairs.read(image.labels).files)
+        return _put_together(name, started, looked, contents.loader, settings)
 
 
-def require_ok(findings: Iterable[Finding]) -> None:
-    """Raise CheckFailed where a tool is not well."""
-    faulty = [finding for finding in findings if not finding.ok]
-    if faulty:
-        named = ", ".join(f"{finding.tool} ({finding.problem})" for finding in faulty)
-        raise CheckFailed(f"not well: {named}", "invoke fix")
+def check_elsewhere(settings: Settings, stock: Stock, reference: str) -> Checked:
+    """Look at all files of an image in a registry, without an engine, so without starting a tool.
 
-
-def _start_together(image: str, tools: Sequence[Tool], engine: Engine, limit: int) -> dict[Tool, Ending]:
-    """How the tools end in one container, as that takes longer to start than they do.
-
-    Without those of which its shell cannot tell; of none where it has no shell.
+    Its layers are fetched. Raises what reading a registry raises, NothingMends, StoreFailed.
     """
-    marker = secrets.token_hex(16)
-    script = resources.files("cephtasks").joinpath("start-tools.sh").read_text()
-    arguments = [word for tool in tools for word in (str(len(tool.words)), *tool.words)]
-    spec = RunSpec(
-        image,
-        entrypoint=("sh", "-c", script, "start-tools", marker, str(limit), str(_KEPT_BYTES), *arguments),
-        purpose="check",
-        timeout=limit + _SLACK,
-        looks_only=True,
-    )
-    printed = bytearray()
-    try:
-        engine.run(spec, printed.extend, _unheard)
-    except ContainerFailed as error:
-        if _NO_SHELL not in error.fact:
-            raise
-    return _read_endings(bytes(printed), marker, tools)
+    image = intake.from_registry(stock, parse(reference))
+    with contents_of(stock.store, image) as contents:
+        looked = inspect(contents, repaired=repairs.read(image.labels).files)
+        return _put_together(reference, (), looked, contents.loader, settings)
 
 
-def _read_endings(printed: bytes, marker: str, tools: Sequence[Tool]) -> dict[Tool, Ending]:
-    """What start-tools.sh printed, but for tools whose end is unknown or told in the shell's words."""
-    endings = {}
-    for part in printed.split(f"\n{marker} ".encode())[1:]:
-        head, path, output = part.split(b"\n", 2)
-        number, code, kind = head.decode().split()
-        tool, late = tools[int(number) - 1], code == "late"
-        ending = Ending(int(code) if code.isdigit() else 0, output, late, os.fsdecode(path))
-        unclear = kind == "elf" and ending.exit_code in _EXEC_CODES and not diagnose(tool.name, ending).fault
-        if not path or (code != "-" and not unclear):
-            endings[tool] = ending
-    return endings
+def check_tree(settings: Settings, places: Places, folder: Path) -> Checked:
+    """Look at the files of the image that packing a tree would make; raises what `pack.prepare` raises."""
+    prepared = pack.prepare(settings, places, folder)
+    material = prepared.material
+    base = places.store.files(material.base)
+    files = goal.lay(base, material.index).files
+    sources = {
+        entry.sha256: material.sources[path]
+        for path, entry in material.index.items()
+        if entry.kind is Kind.FILE
+    }
+    with contents_of(places.store, material.base, sources, files) as contents:
+        looked = inspect(contents, base, prepared.repaired.files)
+        return _put_together(str(folder), (), looked, contents.loader, settings)
 
 
-def _start_apart(image: str, tool: Tool, engine: Engine, limit: int) -> Ending:
-    """How a tool ends as the entrypoint of a container of its own."""
-    spec = RunSpec(
-        image,
-        command=tool.words[1:],
-        entrypoint=tool.words[:1],
-        env=_BIND_NOW,
-        purpose="check",
-        timeout=limit,
-        looks_only=True,
-    )
-    output = bytearray()
-
-    def keep(chunk: bytes) -> None:
-        output.extend(chunk)
-        del output[:-_KEPT_BYTES]
-
-    try:
-        result = engine.run(spec, keep, keep)
-    except ContainerFailed as error:
-        return _not_started(tool, error)
-    return Ending(result.exit_code, bytes(output), result.timed_out, tool.words[0])
+def fetched(places: Places, reference: str, on_progress: OnProgress) -> None:
+    """Have the engine pull an image that it lacks; raises PullFailed."""
+    if places.engine.image(reference) is None:
+        console.say(f"pulling {reference}")
+        places.engine.pull(reference, on_progress)
 
 
-def _not_started(tool: Tool, error: ContainerFailed) -> Ending:
-    """The ending of a tool that the engine cannot start; other failures of the engine are raised again."""
-    said = _CANNOT_START.search(error.fact)
-    if said is None:
-        raise error
-    if "not found" in said[0] or "no such file" in said[0]:
-        return Ending(127)
-    return Ending(126, said[0].encode(), path=tool.words[0])
+def _stored(settings: Settings, places: Places, there: EngineImage, deep: bool) -> oci.Image | None:
+    """An image of the engine, in the store; None for one that is not worth bringing there."""
+    if not loader.knows(there.architecture):
+        console.warn(f"no file is looked at, as no loader of architecture {there.architecture} is known")
+        return None
+    kept = places.store.image_of(there.id)
+    if kept is not None and all(places.store.can_have(item.blob) for item in kept.layers):
+        return kept if deep or oci.foundation(kept) else None
+    if not deep and BASE_ID not in there.labels:
+        return None
+    return intake.from_engine(places.engine, places.store, there, settings.layer_compression)
 
 
-def _unheard(chunk: bytes) -> None:
-    """Of what the shell itself says, nothing is needed: what it cannot do shows in the endings."""
+def _base_of(image: oci.Image, places: Places) -> Index:
+    """The files below the layers that were appended to an image."""
+    layers = image.layers[: oci.foundation(image)]
+    return tree.flatten(places.store.layer_files(item) for item in layers)
+
+
+def _imports(files: Index, base: Index | None) -> list[Tool]:
+    """What Python is to import: those of Ceph's modules that are new."""
+    new = (path for path, entry in files.items() if base is None or base.get(path) != entry)
+    names = {path.rpartition("/")[2] for path in new}
+    return [
+        Tool(f"import {module}", ("python3", "-c", f"import {module}"))
+        for module in BINDINGS
+        if any(is_binding(name, module) for name in names)
+    ]
+
+
+def _put_together(
+    name: str, started: Sequence[Finding], looked: Inspection, found: Loader, settings: Settings
+) -> Checked:
+    """All findings of an image: tools first, each with what its file lacks, then other files."""
+    files = list(looked.findings)
+    merged = [_with_file(finding, files, found) for finding in started]
+    findings = _with_better([*merged, *files], found, settings)
+    return Checked(name, tuple(findings), looked.objects, looked.scripts)
+
+
+def _with_file(tool: Finding, files: list[Finding], found: Loader) -> Finding:
+    """A tool that fails, with what its own file lacks, which is then taken from the files."""
+    entry = found.entry(tool.path) if tool.path and not tool.ok else None
+    path = f"/{entry.path}" if entry else ""
+    file = next((each for each in files if each.path == path and each.problem is tool.problem), None)
+    if file is None:
+        return tool
+    files.remove(file)
+    return replace(tool, detail=file.detail, fault=file.fault, symbols=file.symbols, picked=file.picked)
+
+
+def _with_better(findings: Iterable[Finding], found: Loader, settings: Settings) -> Iterator[Finding]:
+    """The findings, each with the file of the build that would mend it."""
+    build = settings.source_dir / "build"
+    options = None
+    for finding in findings:
+        if finding.ok or finding.fault is None:
+            yield finding
+            continue
+        options = candidates([build / "install", build / "lib"]) if options is None else options
+        placements = plan_repair([finding], found, options).placements
+        yield replace(finding, better=str(placements[0].candidate.path)) if placements else finding

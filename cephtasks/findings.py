@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from cephtasks.demangling import demangled, readable
+from cephtasks.elf import Symbol
+
 TIMED_OUT_CODE = 124  # as timeout(1) exits
 _NOT_FOUND = 127  # as shells exit, and `docker run`
 _SIGNALLED, _LAST_SIGNAL = 128, 31  # shells and engines add the signal to the first
@@ -30,35 +33,61 @@ class Problem(StrEnum):
 class Fault:
     """What a loader complained of: a library's soname or path, a symbol and its version, who wants it.
 
-    What the loader did not say is empty. Of a version that a library lacks, there is no symbol.
+    What the loader did not say is empty. Of a version that a library lacks, there is no symbol. `module` is
+    a Python module that is not there, `ceph_version` the version that a plugin should be of.
     """
 
     library: str = ""
     symbol: str = ""
     version: str = ""
     wanted_by: str = ""
+    module: str = ""
+    ceph_version: str = ""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How one tool of an image is; `problem` is None where it is well, `detail` is one line."""
+    """How one tool of an image is, or one file; `problem` is None where it is well, `detail` is one line.
+
+    A file is its own `tool`, and has no exit code. `symbols` are all that it lacks of `fault.library`,
+    `picked` is the path that the loader takes for that, `better` a file of the build that has what lacks.
+    """
 
     tool: str
     ok: bool
-    exit_code: int
+    exit_code: int | None
     problem: Problem | None
     detail: str
     path: str = ""
     fault: Fault | None = None
+    symbols: tuple[Symbol, ...] = ()
+    picked: str = ""
+    better: str = ""
+
+    @property
+    def told(self) -> str:
+        """The detail as a person reads it, and what of the build would mend it."""
+        text = self.detail
+        for symbol in self.symbols:
+            text = text.replace(symbol.name, demangled(symbol.name)) if symbol.name else text
+        return f"{text}; better: {self.better}" if self.better else text
 
     def document(self) -> dict[str, Any]:
-        """The finding as `check --json` prints it."""
+        """The finding as `check --json` prints it; what is not known is left out."""
+        known = {
+            "object": self.fault.wanted_by if self.fault else "",
+            "symbols": [readable(symbol) for symbol in self.symbols],
+            "library": self.fault.library if self.fault else "",
+            "picked": self.picked,
+            "better": self.better,
+        }
         return {
             "tool": self.tool,
             "ok": self.ok,
             "exit_code": self.exit_code,
             "problem": self.problem,
             "detail": self.detail,
+            **{name: value for name, value in known.items() if value},
         }
 
 
@@ -95,6 +124,7 @@ _SAYINGS = {
         "cannot execute binary file|[Ee]xec format error",
     ),
     Problem.NOT_FOUND: (r"^exec \S+: no such file or directory$",),
+    Problem.FAILED: (r"No module named '(?P<module>[\w.]+)'",),
 }
 _PATTERNS = [(re.compile(saying), problem) for problem, sayings in _SAYINGS.items() for saying in sayings]
 _SHELL_SAYS_CRASHED = re.compile(
@@ -118,7 +148,8 @@ def diagnose(tool: str, ending: Ending) -> Finding:
     if ending.exit_code == 0:
         return Finding(tool, True, 0, None, last, ending.path)
     problem, detail, fault = _heard(lines) or _by_exit_code(ending.exit_code, lines)
-    return Finding(tool, False, ending.exit_code, problem, detail, ending.path, fault)
+    symbols = (Symbol(fault.symbol, fault.version),) if fault and (fault.symbol or fault.version) else ()
+    return Finding(tool, False, ending.exit_code, problem, detail, ending.path, fault, symbols)
 
 
 def not_found(tool: str) -> Finding:

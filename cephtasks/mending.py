@@ -1,15 +1,22 @@
 """Mending: decide which libraries of the build mend the tools of an image."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from cephtasks.demangling import readable
 from cephtasks.elf import Object, Symbol
 from cephtasks.errors import LibraryNotFound
 from cephtasks.findings import Fault, Finding
 from cephtasks.libraries import Candidate
 from cephtasks.loader import Loader
+from cephtasks.plugins import is_binding
 from cephtasks.tree import follow, resolve
+
+_MODULE_FOLDER = re.compile(r"usr/lib(?:64)?/python3(?:\.\d+)?/(?:dist|site)-packages")
+_PYTHON_ABI = re.compile(r"\.cpython-(\d)(\d+)")
+_PYTHON = re.compile(r"/python(\d)\.(\d+)$")
 
 
 @dataclass(frozen=True)
@@ -92,13 +99,51 @@ class _Mender:
         if fault is None:
             return f"no library mends that: {finding.problem}, {finding.detail}"
         try:
-            if fault.symbol or fault.version:
-                self._mend_symbol(finding, fault)
+            if fault.module:
+                self._mend_module(finding, fault.module)
+            elif fault.ceph_version:
+                self._mend_version(finding, fault.ceph_version)
+            elif finding.symbols:
+                self._mend_symbols(finding, fault)
             else:
                 self._mend_library(finding, fault)
         except _Unfit as unfit:
             return str(unfit)
         return ""
+
+    def _mend_module(self, finding: Finding, module: str) -> None:
+        """Python lacks a module that may be one of Ceph's bindings."""
+        name = module.rpartition(".")[2]
+        options = [item for item in self._candidates if is_binding(item.path.name, name)]
+        folder = self._binding_folder()
+        why_not = f"the build has no Python module {name}"
+        if options and folder is None:
+            raise _Unfit(f"the image has no folder for the Python module {name} of the build")
+        if options and not (options := [item for item in options if self._is_of_this_python(item)]):
+            why_not = f"the {name} of the build is made for another Python"
+        paths = ((item, f"{folder}/{item.path.name}") for item in options)
+        self._take(paths, f"{finding.tool} imports it", why_not)
+
+    def _binding_folder(self) -> str | None:
+        """Where the image has others of Ceph's bindings, or else where its Python looks for modules."""
+        files = self._loader.files
+        beside = (path.rpartition("/")[0] for path in files if is_binding(path.rpartition("/")[2]))
+        folders = (path for path in files if _MODULE_FOLDER.fullmatch(path))
+        return next(beside, None) or min(folders, default=None)
+
+    def _is_of_this_python(self, option: Candidate) -> bool:
+        made_for = _PYTHON_ABI.search(option.path.name)
+        real = _PYTHON.search(self._loader.program("python3") or "")
+        return made_for is None or real is None or made_for.groups() == real.groups()
+
+    def _mend_version(self, finding: Finding, version: str) -> None:
+        """A plugin is of another version of Ceph than the daemon that loads it."""
+        there = follow(finding.path, self._loader.files)
+        plugin = self._loader.object_at(there.path) if there else None
+        same = [item for item in self._candidates if plugin and item.soname == plugin.soname]
+        fitting = ((item, there.path) for item in same if there and item.object.ceph_version == version)
+        why_not = f"the build has none of Ceph {version}"
+        self._take(fitting, f"the one in the image is not of Ceph {version}", why_not)
 
     def _mend_library(self, finding: Finding, fault: Fault) -> None:
         """The loader has no file for a soname, or one that it cannot use: then it tells the path."""
@@ -111,13 +156,23 @@ class _Mender:
         options = (item for item in self._candidates if soname in (item.soname, *item.names))
         self._take(((item, there.path if there else None) for item in options), why, why_not)
 
-    def _mend_symbol(self, finding: Finding, fault: Fault) -> None:
-        """A library that is there lacks a symbol or a version, or who wants that is out of date."""
-        symbol = Symbol(fault.symbol, fault.version)
-        wanted = "@".join(filter(None, symbol))
+    def _mend_symbols(self, finding: Finding, fault: Fault) -> None:
+        """A library that is there lacks symbols or versions, or who wants them is out of date."""
         soname = fault.library.rpartition("/")[2]
-        reach = [soname] if soname else self._reach(finding)
-        definers = [item for item in self._candidates if _provides(item.object, symbol)]
+        if soname:
+            self._mend_together(finding, finding.symbols, fault, [soname])
+            return
+        for symbol in finding.symbols:
+            new = (item.candidate for item in self.placements if item.candidate.path not in self._tried)
+            if not any(_provides(item.object, [symbol]) for item in new):
+                self._mend_together(finding, [symbol], fault, self._reach(finding))
+
+    def _mend_together(
+        self, finding: Finding, symbols: Sequence[Symbol], fault: Fault, reach: Sequence[str]
+    ) -> None:
+        """Choose what has all of some symbols among what is reached, or else a user that wants none."""
+        wanted = readable(symbols[0]) + (f" and {len(symbols) - 1} more" if len(symbols) > 1 else "")
+        definers = [item for item in self._candidates if _provides(item.object, symbols)]
         options = [item for item in definers if item.soname in reach]
         if options:
             options.sort(key=lambda item: reach.index(item.soname))
@@ -132,7 +187,11 @@ class _Mender:
         user = follow(fault.wanted_by, self._loader.files)
         wanting = self._loader.object_at(user.path) if user else None
         others = [item for item in self._candidates if wanting and item.soname == wanting.soname]
-        newer = ((item, user.path) for item in others if user and not _wants(item.object, symbol))
+        newer = (
+            (item, user.path)
+            for item in others
+            if user and not any(_wants(item.object, each) for each in symbols)
+        )
         self._take(newer, f"the one in the image wants {wanted}", why_not)
 
     def _reach(self, finding: Finding) -> list[str]:
@@ -226,7 +285,7 @@ class _Mender:
             found = next(newer, None)
             if found is not None:
                 scope[found.soname] = found.object
-                yield found, f"{user.soname} needs its {'@'.join(filter(None, symbol))}"
+                yield found, f"{user.soname} needs its {readable(symbol)}"
 
     def _scope(self, user: Candidate, objects: Mapping[str, Object]) -> dict[str, Object]:
         """The objects by soname that a library loads, and those load, and so on; itself among them."""
@@ -260,9 +319,11 @@ def _is_named(candidate: Candidate, glob: str) -> bool:
     return any(fnmatchcase(name, glob) for name in (candidate.soname, *candidate.names))
 
 
-def _provides(item: Object, symbol: Symbol) -> bool:
-    """Whether an object defines a symbol, or where only a version is asked for, that."""
-    return item.defines(symbol) if symbol.name else symbol.version in item.versions_defined
+def _provides(item: Object, symbols: Iterable[Symbol]) -> bool:
+    """Whether an object defines all of some symbols, or where only a version is asked for, that."""
+    return all(
+        item.defines(symbol) if symbol.name else symbol.version in item.versions_defined for symbol in symbols
+    )
 
 
 def _wants(item: Object, symbol: Symbol) -> bool:

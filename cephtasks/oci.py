@@ -5,6 +5,7 @@ Docker's image manifest version 2, schema 2.
 """
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ _OCI_NAMES = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": OCI_LAYER_GZIP,
     "application/vnd.docker.image.rootfs.diff.tar.zstd": OCI_LAYER_ZSTD,
 }
+_OURSELVES = "cephtasks"  # in the history of a config
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 REF_NAME = "org.opencontainers.image.ref.name"
 TAR_SIZE = "cephtasks.tar.size"  # bytes of a layer's uncompressed tar
@@ -159,7 +161,15 @@ class Appended:
 
     def history(self) -> dict[str, str]:
         """The layer's line in the history of a config."""
-        return {"created": self.created, "created_by": "cephtasks", "comment": self.comment}
+        return {"created": self.created, "created_by": _OURSELVES, "comment": self.comment}
+
+
+def foundation(image: Image) -> int:
+    """How many of an image's layers lie below those that were appended to it; 0 where none was."""
+    lines = [line for line in image.config_document.get("history") or () if not line.get("empty_layer")]
+    ours = itertools.takewhile(lambda line: line.get("created_by") == _OURSELVES, reversed(lines))
+    appended = sum(1 for _ in ours)
+    return len(image.layers) - appended if appended else 0
 
 
 def above(image: Image, count: int) -> tuple[Appended, ...]:

@@ -1,4 +1,4 @@
-"""Repair: put the libraries into an image that its tools lack, in one layer."""
+"""Repair: put into an image what it lacks and the build has, in one layer."""
 
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cephtasks import checks, console, intake, layering, oci, pack
+from cephtasks.contents import contents_of
 from cephtasks.delivery import deliver
 from cephtasks.errors import CheckFailed, NothingMends
 from cephtasks.findings import Finding
 from cephtasks.intake import Places
-from cephtasks.libraries import candidates, loader_of
+from cephtasks.libraries import candidates
 from cephtasks.mending import Placement, Repair, plan_repair
 from cephtasks.repairs import Repairs
 from cephtasks.settings import Settings
@@ -29,19 +30,19 @@ class Fixed:
 
 
 def fix(settings: Settings, places: Places) -> Fixed:
-    """Check IMAGE_NAME, and add those libraries of the build that its tools lack, until all start.
+    """Check IMAGE_NAME, and add those libraries of the build that it lacks, until all is well.
 
-    An image whose tools are well is not touched. Where only some can be mended, the image keeps the
+    An image that is well is not touched. Where only some can be mended, the image keeps the
     repair; where none can, it stays as it was. Raises ToolInvalid, ToolsMissing, ImageNotFound,
     LibraryNotFound, NothingMends, CheckFailed, TreeChanged, StoreFailed, EngineRefused.
     """
     name, engine = settings.image_name, places.engine
-    findings = checks.check(name, settings.check_tools, engine)
+    findings = checks.check(settings, places, name).findings
     if all(finding.ok for finding in findings):
         console.say(f"nothing is wrong with {name}")
         return Fixed(name, Repair(), findings)
     for finding in _faulty(findings):
-        console.say(f"{finding.tool}: {finding.problem}: {finding.detail}")
+        console.say(f"{finding.tool}: {finding.problem}: {finding.told}")
     bench = _Bench(settings, places, _image_to_mend(settings, places))
     try:
         fixed = bench.mend(findings)
@@ -80,9 +81,9 @@ class _Bench:
         name, repair = self.settings.image_name, Repair()
         build = self.settings.source_dir / "build"
         found = candidates([build / "install", build / "lib"])
-        with loader_of(self.places.store, self.image) as loader:
+        with contents_of(self.places.store, self.image) as contents:
             for _ in range(_ROUNDS):
-                further = plan_repair(findings, loader, found, self.settings.fix_libs, repair)
+                further = plan_repair(findings, contents.loader, found, self.settings.fix_libs, repair)
                 news = [item for item in further.placements if item not in repair.placements]
                 repair = further
                 for placement in news:
@@ -90,7 +91,7 @@ class _Bench:
                 if not news or self.places.engine.dry:
                     break
                 self._try(repair)
-                findings = checks.check(name, self.settings.check_tools, self.places.engine)
+                findings = checks.check(self.settings, self.places, name).findings
                 if all(finding.ok for finding in findings):
                     break
         for line in repair.unmended:

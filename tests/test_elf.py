@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cephtasks import elf
-from cephtasks.elf import Architecture, Object, Symbol
+from cephtasks.elf import Object, Symbol
+from cephtasks.elf_file import Architecture
 from cephtasks.errors import ElfDamaged
 from lab.programs import compiled, library, versioned
 

@@ -1,16 +1,18 @@
 """Image: the tasks from a base image and a source tree to an image in a registry."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cephtasks import console, reference
-from cephtasks.tasks import report
+from cephtasks.tasks import check_report, report
 from cephtasks.tasks.compiling import COMPILE, ENV_HELP, TRUST_HELP, run_builder
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
 if TYPE_CHECKING:
+    from cephtasks.checks import Checked
     from cephtasks.oci import Image
     from cephtasks.reference import Reference
     from cephtasks.registry import Pushed
@@ -113,32 +115,36 @@ def compact(run: Session, tree: str = "", yes: bool = False) -> None:
 
 
 @typed(
-    "IMAGE_NAME",
-    "CHECK_TOOLS",
+    *("IMAGE_NAME", "CHECK_TOOLS", "SOURCE_DIR", "BASE_IMAGE", "LAYER_COMPRESSION"),
     positional="reference",
     repeatable=["tool"],
     checks={"reference": reference.parse},
-    reference=_REFERENCE_HELP,
+    reference="the image, which is pulled where the engine lacks it (default: IMAGE_NAME)",
     tool="a tool to start instead of CHECK_TOOLS, which must exist; may be given again and again",
+    deep="look at all files of the image, not only at those above the base and what these touch",
+    tree="look at the files of this install tree, as they would be on the base; no tool is started",
     json=_JSON_HELP,
 )
-def check(run: Session, tool: list[str], reference: str = "", json: bool = False) -> None:
-    """Start every tool of the image, and tell which fail and why."""
-    from cephtasks import checks
-
-    findings = checks.check(
-        reference or run.settings.image_name, tool or run.settings.check_tools, run.engine, bool(tool)
-    )
-    report.findings(findings, json)
-    checks.require_ok(findings)
+def check(
+    run: Session, tool: list[str], reference: str = "", deep: bool = False, tree: str = "", json: bool = False
+) -> None:
+    """Tell what is not well: tools that do not start, and files that lack something."""
+    checked = _checked(run, reference, tool, deep, tree)
+    check_report.checked(checked, json)
+    checked.require_ok(_next_to_check(reference, tree))
 
 
-@typed("SOURCE_DIR", "IMAGE_NAME", "CHECK_TOOLS", "FIX_LIBS", "LAYER_COMPRESSION")
-def fix(run: Session) -> None:
-    """Add the libraries that the image's tools lack, in one layer."""
+@typed(
+    *("SOURCE_DIR", "IMAGE_NAME", "CHECK_TOOLS", "FIX_LIBS", "LAYER_COMPRESSION"),
+    repeatable=["libs"],
+    libs="a file name glob of libraries to add, in place of FIX_LIBS; may be given again and again",
+)
+def fix(run: Session, libs: list[str]) -> None:
+    """Add what the image lacks and the build has, in one layer."""
     from cephtasks import repair
 
-    console.result(repair.fix(run.settings, run.places).name)
+    chosen = replace(run.settings, fix_libs=tuple(libs)) if libs else run.settings
+    console.result(repair.fix(chosen, run.places).name)
 
 
 @typed(
@@ -187,6 +193,30 @@ def push(run: Session, reference: str = "", to: str = "", verify: bool = False, 
         debug_target = replace(target, tag=debug_tag(target.tag or ""), digest=None)
         report.sent(_push(run, debug, debug_target, verify))
     report.pushed(_push(run, run.store.require_image(name), target, verify), json)
+
+
+def _next_to_check(reference: str, tree: str) -> str:
+    """What to type where something is not well, other than `invoke fix`, which mends IMAGE_NAME."""
+    if tree:
+        return f"invoke pack --tree {shlex.quote(tree)} fix"
+    return f"invoke check {reference} --json" if reference else ""
+
+
+def _checked(run: Session, reference: str, names: list[str], deep: bool, tree: str) -> "Checked":
+    from cephtasks import checks
+    from cephtasks.errors import EngineUnreachable
+
+    if tree:
+        return checks.check_tree(run.settings, run.places, Path(tree))
+    if reference:
+        try:
+            places = run.places
+        except EngineUnreachable as error:
+            console.warn(f"{error.fact}; no tool is started")
+            return checks.check_elsewhere(run.settings, run.stock, reference)
+        with console.bars() as bars:
+            checks.fetched(places, reference, bars.update)
+    return checks.check(run.settings, run.places, reference or run.settings.image_name, names, deep)
 
 
 def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = False) -> None:

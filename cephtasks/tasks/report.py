@@ -9,21 +9,11 @@ from cephtasks import console
 
 if TYPE_CHECKING:
     from cephtasks.doctor import Part
-    from cephtasks.findings import Finding
     from cephtasks.leftovers import Leftovers
     from cephtasks.pack import Packed, Prepared
     from cephtasks.registry import Pushed
     from cephtasks.settings import Settings
     from cephtasks.status import Status
-
-
-def findings(found: "Sequence[Finding]", as_json: bool) -> None:
-    """What check found, a row a tool."""
-    if as_json:
-        console.result_json([finding.document() for finding in found])
-        return
-    rows = [(each.tool, "ok" if each.ok else each.problem or "", each.detail) for each in found]
-    console.table(("tool", "result", "detail"), rows)
 
 
 def packed(made: "Packed") -> None:

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks import checks, intake, oci, pack, repair, settings
+from cephtasks import checks, intake, oci, pack, repair, settings, tools
+from cephtasks.contents import contents_of
 from cephtasks.delivery import deliver
+from cephtasks.demangling import demangled
 from cephtasks.elf import Symbol
 from cephtasks.engine import Engine, RunSpec
 from cephtasks.errors import NothingMends
-from cephtasks.findings import Problem
+from cephtasks.findings import Fault, Problem
+from cephtasks.intake import Places
 from cephtasks.keys import CEPH_TOOLS
-from cephtasks.libraries import loader_of
 from cephtasks.loader import Loader
 from cephtasks.repairs import Repairs
 from cephtasks.settings import Settings
@@ -26,6 +28,7 @@ from cephtasks.store import Store
 from cephtasks.tree import Entry, Kind
 from lab import ceph
 from lab.places import places
+from lab.programs import library
 
 TOOLS = CEPH_TOOLS.split()
 
@@ -39,6 +42,11 @@ class Lab:
     image: oci.Image
     loader: Loader
     folder: Path
+
+    @property
+    def places(self) -> Places:
+        """Where its images are."""
+        return places(self.engine, self.store)
 
     def path_of(self, soname: str, tool: str) -> str:
         """Where a tool finds a library."""
@@ -72,8 +80,8 @@ def lab(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     folder = tmp_path_factory.mktemp("ceph")
     store = Store(folder / "state" / "images")
     image = intake.from_engine(engine, store, engine.require_image(ceph.IMAGE, "script/bootstrap"), "gzip")
-    with loader_of(store, image) as loader:
-        yield Lab(engine, store, image, loader, folder)
+    with contents_of(store, image) as contents:
+        yield Lab(engine, store, image, contents.loader, folder)
 
 
 @pytest.fixture
@@ -109,7 +117,7 @@ def build_has(given: Callable[[str], Settings], lab: Lab, path: str) -> None:
 
 def test_a_real_ceph_is_well(engine: Engine) -> None:
     """No tool of it gives a false alarm."""
-    found = checks.check(ceph.IMAGE, TOOLS, engine)
+    found = tools.start(ceph.IMAGE, TOOLS, engine)
     assert [(finding.tool, finding.problem) for finding in found] == [(tool, None) for tool in TOOLS]
     assert {finding.detail.split(" (")[0] for finding in found} == {"ceph version 16.2.15"}
 
@@ -135,7 +143,7 @@ def test_one_container_is_faster_than_nine(engine: Engine) -> None:
             ]
             subprocess.run(command, check=True, capture_output=True)
 
-    together = min(seconds(lambda: checks.check(ceph.IMAGE, TOOLS, engine)) for _ in range(3))
+    together = min(seconds(lambda: tools.start(ceph.IMAGE, TOOLS, engine)) for _ in range(3))
     assert together <= 0.25 * min(seconds(apart) for _ in range(3))
 
 
@@ -168,11 +176,13 @@ def test_an_older_library_is_replaced(lab: Lab, name: str, given: Callable[[str]
     assert striper is not None
     symbol = min(rados.undefined & striper.defined)
     lab.broken(name, {path: _without(symbol, lab.read(path))})
-    (finding,) = checks.check(name, ["rados"], lab.engine)
-    assert (finding.exit_code, finding.problem) == (127, Problem.UNDEFINED_SYMBOL)
-    assert symbol.name in finding.detail
     build_has(given, lab, path)
-    fixed = repair.fix(given("rados rbd"), places(lab.engine, lab.store))
+    (finding,) = checks.check(given("rados"), lab.places, name).faulty
+    assert (finding.tool, finding.exit_code, finding.problem) == ("rados", 127, Problem.UNDEFINED_SYMBOL)
+    assert (finding.symbols, finding.picked) == ((symbol,), f"/{path}")
+    assert finding.better.endswith(f"/build/lib/{Path(path).name}")
+    assert demangled(symbol.name) in finding.told
+    fixed = repair.fix(given("rados rbd"), lab.places)
     assert [item.path for item in fixed.repair.placements] == [path]
     assert [finding.ok for finding in fixed.findings] == [True, True]
 
@@ -181,27 +191,34 @@ def test_a_missing_library_is_added(lab: Lab, name: str, given: Callable[[str], 
     """libceph-common, which is private to Ceph; only ceph-osd carries its own."""
     path = lab.path_of("libceph-common.so.2", "rados")
     lab.broken(name, {path: "gone"})
-    found = checks.check(name, TOOLS, lab.engine)
-    assert {finding.tool: finding.problem for finding in found} == {
+    found = checks.check(given(" ".join(TOOLS)), lab.places, name).findings
+    assert {finding.tool: finding.problem for finding in found if finding.tool in TOOLS} == {
         tool: None if tool == "ceph-osd" else Problem.MISSING_LIBRARY for tool in TOOLS
     }
+    assert {finding.fault.library for finding in found if finding.fault} == {"libceph-common.so.2"}
     build_has(given, lab, path)
-    fixed = repair.fix(given(" ".join(TOOLS)), places(lab.engine, lab.store))
+    fixed = repair.fix(given(" ".join(TOOLS)), lab.places)
     assert len(fixed.repair.placements) == 1
     assert all(finding.ok for finding in fixed.findings)
 
 
-def test_a_missing_python_module_is_told(lab: Lab, name: str, given: Callable[[str], Settings]) -> None:
-    """The binding of librados, which no library of the build replaces."""
+def test_a_missing_python_module_is_told_and_added(
+    lab: Lab, name: str, given: Callable[[str], Settings]
+) -> None:
+    """The binding of librados: by Python, and by looking at each script that imports it."""
     binding = next(path for path in lab.loader.files if re.search(r"/rados\.cpython-\S+\.so$", path))
     lab.broken(name, {binding: "gone"})
-    (finding,) = checks.check(name, ["ceph"], lab.engine)
-    assert (finding.ok, finding.problem) == (False, Problem.FAILED)
-    assert "rados" in finding.detail
+    faulty = checks.check(given("ceph"), lab.places, name).faulty
+    (finding,) = (finding for finding in faulty if finding.tool == "ceph")
+    assert (finding.problem, finding.fault) == (Problem.FAILED, Fault(module="rados"))
     before = lab.engine.require_image(name, "").id
     with pytest.raises(NothingMends):
-        repair.fix(given("ceph"), places(lab.engine, lab.store))
+        repair.fix(given("ceph"), lab.places)
     assert lab.engine.require_image(name, "").id == before
+    build_has(given, lab, binding)
+    fixed = repair.fix(given("ceph"), lab.places)
+    assert [item.path for item in fixed.repair.placements] == [binding]
+    assert all(finding.ok for finding in fixed.findings)
 
 
 def test_a_library_behind_a_python_module_is_added(
@@ -211,8 +228,144 @@ def test_a_library_behind_a_python_module_is_added(
     path = lab.path_of("librados.so.2", "rados")
     lab.broken(name, {path: "gone"})
     build_has(given, lab, path)
-    fixed = repair.fix(given("ceph rados"), places(lab.engine, lab.store))
+    fixed = repair.fix(given("ceph rados"), lab.places)
     assert [finding.ok for finding in fixed.findings] == [True, True]
+
+
+_FOREIGN = "is only there for another architecture, at"
+_IN_A_BUILD = "looks for libraries in the build folder /ceph/build/lib, which is not in the image"
+_GONE = "version LIBRADOS_14.2.0 of librados.so.2, which the loader finds at /{}, is not there"
+_SKEWED = "is of Ceph 16.2.14, and ceph-osd, which is of 16.2.15, refuses it (in /usr/bin/ceph-osd)"
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """Other content for a file of the real image, and the finding that is to tell of it."""
+
+    path: str
+    content: bytes
+    problem: Problem
+    told: str
+
+
+def _version_gone(lab: Lab, folder: Path) -> Breakage:
+    """A librados of another build, which does not define a version that rados wants."""
+    path = lab.path_of("librados.so.2", "rados")
+    content = lab.read(path).replace(b"\0LIBRADOS_14.2.0\0", b"\0LIBRADOS_99.2.0\0")
+    return Breakage(path, content, Problem.UNDEFINED_SYMBOL, _GONE.format(path))
+
+
+def _plugin_unbound(lab: Lab, folder: Path) -> Breakage:
+    """A class that only the dlopen of an OSD would show to lack something."""
+    path = _file(lab, r"/rados-classes/libcls_lock\.so\.1\.0\.0$")
+    source = "int cls_no_such_call(void); int __cls_init(void) {return cls_no_such_call();}"
+    made = library(folder / "libcls_lock.so", "libcls_lock.so.1", source)
+    return Breakage(
+        path,
+        made.read_bytes(),
+        Problem.UNDEFINED_SYMBOL,
+        "cls_no_such_call is not there (in /usr/bin/ceph-osd)",
+    )
+
+
+def _plugin_skewed(lab: Lab, folder: Path) -> Breakage:
+    """An erasure-code plugin of an older Ceph, which its daemons refuse."""
+    path = _file(lab, r"/erasure-code/libec_jerasure\.so$")
+    content = lab.read(path)
+    assert content.count(b"\x0016.2.15\0") == 1
+    older = content.replace(b"\x0016.2.15\0", b"\x0016.2.14\0")
+    return Breakage(path, older, Problem.FAILED, _SKEWED)
+
+
+def _for_another_machine(lab: Lab, folder: Path) -> Breakage:
+    """An arm64 library where the loader finds the one for this machine."""
+    path = lab.path_of("libradosstriper.so.1", "rados")
+    content = bytearray(lab.read(path))
+    content[18:20] = (183).to_bytes(2, "little")  # e_machine
+    return Breakage(
+        path, bytes(content), Problem.WRONG_ARCHITECTURE, f"libradosstriper.so.1 {_FOREIGN} /{path}"
+    )
+
+
+def _of_32_bits(lab: Lab, folder: Path) -> Breakage:
+    """A library of 32 bits in the way."""
+    path = lab.path_of("libradosstriper.so.1", "rados")
+    made = library(folder / "libst.so", "libradosstriper.so.1", "int one;", "-m32", "-nostdlib")
+    return Breakage(
+        path, made.read_bytes(), Problem.WRONG_ARCHITECTURE, f"libradosstriper.so.1 {_FOREIGN} /{path}"
+    )
+
+
+def _runpath_to_a_build(lab: Lab, folder: Path) -> Breakage:
+    """A library that was copied out of the build folder, not installed."""
+    path = _file(lab, r"/compressor/libceph_zlib\.so\.2\.0\.0$")
+    made = library(folder / "libceph_zlib.so", "libceph_zlib.so.2", "int one;", "-Wl,-rpath,/ceph/build/lib")
+    return Breakage(path, made.read_bytes(), Problem.NOT_FOUND, _IN_A_BUILD)
+
+
+def _script_without_interpreter(lab: Lab, folder: Path) -> Breakage:
+    """A tool written in what the image does not have."""
+    return Breakage(
+        "usr/bin/rbd-replay-prep",
+        b"#!/usr/bin/python2\nprint 1\n",
+        Problem.NOT_FOUND,
+        "its interpreter /usr/bin/python2 is not in the image",
+    )
+
+
+BREAKAGES = {
+    "a version that is gone": (_version_gone, True),
+    "a class with an undefined symbol": (_plugin_unbound, True),
+    "an erasure-code plugin of another Ceph": (_plugin_skewed, True),
+    "a library for arm64": (_for_another_machine, True),
+    "a library of 32 bits": (_of_32_bits, True),
+    "a RUNPATH to a build folder": (_runpath_to_a_build, False),
+    "a script without its interpreter": (_script_without_interpreter, False),
+}
+
+
+@pytest.mark.parametrize(("breaking", "mends"), BREAKAGES.values(), ids=BREAKAGES)
+def test_what_breaks_is_found_and_mended(
+    lab: Lab,
+    name: str,
+    given: Callable[[str], Settings],
+    tmp_path: Path,
+    breaking: Callable[[Lab, Path], Breakage],
+    mends: bool,
+) -> None:
+    """Check names the file, and what it lacks; fix puts the build's in its place, or says that it cannot."""
+    broken = breaking(lab, tmp_path)
+    real = lab.read(broken.path)
+    lab.broken(name, {broken.path: broken.content})
+    if mends:
+        build_has(given, lab, broken.path)
+    chosen = given("rados ceph-mon")
+    found = {(finding.problem, finding.detail) for finding in checks.check(chosen, lab.places, name).faulty}
+    assert (broken.problem, broken.told) in found
+    if not mends:
+        with pytest.raises(NothingMends):
+            repair.fix(chosen, lab.places)
+        return
+    fixed = repair.fix(chosen, lab.places)
+    assert all(finding.ok for finding in fixed.findings)
+    assert [item.path for item in fixed.repair.placements] == [broken.path]
+    seen = bytearray()
+    lab.engine.run(RunSpec(name, (f"/{broken.path}",), ("cat",)), seen.extend, seen.extend)
+    assert bytes(seen) == real
+
+
+def test_no_file_of_a_real_ceph_gives_a_false_alarm(lab: Lab, given: Callable[[str], Settings]) -> None:
+    """Of all its programs, libraries, plugins and scripts."""
+    checked = checks.check(given(" ".join(TOOLS)), lab.places, ceph.IMAGE, deep=True)
+    assert checked.faulty == ()
+    assert checked.objects > 1000
+    assert checked.scripts > 100
+
+
+def _file(lab: Lab, pattern: str) -> str:
+    """The path of the real image's file that a pattern names."""
+    (path,) = (path for path in lab.loader.files if re.search(pattern, f"/{path}"))
+    return path
 
 
 def _real(lab: Lab, path: str) -> str:
