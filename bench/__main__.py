@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import again, compiling, contest, first_push, memory, reading, series, uploading
+from bench import again, checking, compiling, contest, first_push, memory, reading, series, uploading
 from bench.contest import Result
 from bench.stage import Stage, stage
 from cephtasks import console
@@ -25,6 +25,8 @@ _CONTESTS: Mapping[str, Callable[[Stage, int], list[Result]]] = {
 }
 # Those that need neither the stage's tree nor its registries.
 _APART: Mapping[str, Callable[[Path, int], list[Result]]] = {
+    "check": checking.of_tools,
+    "check-deep": checking.of_files,
     "compile": compiling.of_rocksdb,
     "upload": uploading.of_ready_blobs,
     "catalog": reading.of_cold_start,
