@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cephtasks import console, goal, intake, loader, oci, pack, repairs, tools, tree
+from cephtasks import console, goal, intake, loader, oci, pack, tools, tree
 from cephtasks.contents import contents_of
 from cephtasks.engine import EngineImage, OnProgress
 from cephtasks.errors import CheckFailed
@@ -70,7 +70,7 @@ def check(
         started = tools.start(name, wanted, places.engine, bool(names), imports)
         silent = {item.name for item in imports}
         started = tuple(finding for finding in started if not (finding.ok and finding.tool in silent))
-        looked = inspect(contents, base, repairs.read(image.labels).files)
+        looked = inspect(contents, base)
         return _put_together(name, started, looked, contents.loader, settings)
 
 
@@ -81,14 +81,13 @@ def check_elsewhere(settings: Settings, stock: Stock, reference: str) -> Checked
     """
     image = intake.from_registry(stock, parse(reference))
     with contents_of(stock.store, image) as contents:
-        looked = inspect(contents, repaired=repairs.read(image.labels).files)
+        looked = inspect(contents)
         return _put_together(reference, (), looked, contents.loader, settings)
 
 
 def check_tree(settings: Settings, places: Places, folder: Path) -> Checked:
     """Look at the files of the image that packing a tree would make; raises what `pack.prepare` raises."""
-    prepared = pack.prepare(settings, places, folder)
-    material = prepared.material
+    material = pack.prepare(settings, places, folder).material
     base = places.store.files(material.base)
     files = goal.lay(base, material.index).files
     sources = {
@@ -97,7 +96,7 @@ def check_tree(settings: Settings, places: Places, folder: Path) -> Checked:
         if entry.kind is Kind.FILE
     }
     with contents_of(places.store, material.base, sources, files) as contents:
-        looked = inspect(contents, base, prepared.repaired.files)
+        looked = inspect(contents, base)
         return _put_together(str(folder), (), looked, contents.loader, settings)
 
 

@@ -1,7 +1,7 @@
 """Inspection: tell without starting anything what is broken among the files of an image."""
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from cephtasks import scripts
@@ -28,13 +28,8 @@ class Inspection:
     scripts: int
 
 
-def inspect(
-    contents: Contents, base: Index | None = None, repaired: Container[str] = frozenset()
-) -> Inspection:
-    """Look at what lies above a base and at what of the base that touches; at everything without a base.
-
-    `repaired` are paths of libraries that a repair took from the build folder: they name that folder.
-    """
+def inspect(contents: Contents, base: Index | None = None) -> Inspection:
+    """Look at what lies above a base and at what of the base that touches; at everything without a base."""
     files = contents.loader.files
     changed = (
         None
@@ -42,11 +37,7 @@ def inspect(
         else frozenset(path for path in files.keys() | base.keys() if files.get(path) != base.get(path))
     )
     objects = tuple(_objects(contents, changed, base or {}))
-    lacks = [
-        lack
-        for lack in Linkage(contents.loader).lacks(objects)
-        if not (lack.problem is Problem.NOT_FOUND and lack.path in repaired)
-    ]
+    lacks = Linkage(contents.loader).lacks(objects)
     looked_at = tuple(_scripts(contents, changed))
     lacking = (
         _of_script(path, lack) for path, script in looked_at for lack in _lacks(contents, path, script, base)
@@ -87,7 +78,8 @@ def _detail(lack: Lack) -> str:
         return f"{lack.library} is only there for another architecture, at /{lack.picked}{inside}"
     if lack.library and lack.picked:
         return f"{lack.library} at /{lack.picked} {lack.note}{inside}"
-    return f"{lack.library} is not in the image{inside}" if lack.library else f"{lack.note}{inside}"
+    told = " ".join(filter(None, (f"{lack.library} is not in the image" if lack.library else "", lack.note)))
+    return f"{told}{inside}"
 
 
 def _shown(symbol: Symbol) -> str:

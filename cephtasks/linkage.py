@@ -102,10 +102,6 @@ class Linkage:
             return
         if there.is_program and self.loader.entry(there.interpreter) is None:
             yield Lack(path, Problem.MISSING_LIBRARY, there.interpreter)
-        for folder in (*self.loader.run_path(path, "rpath"), *self.loader.run_path(path, "runpath")):
-            if _IN_A_BUILD.search(folder) and self.loader.entry(folder) is None:
-                note = f"looks for libraries in the build folder {folder}, which is not in the image"
-                yield Lack(path, Problem.NOT_FOUND, note=note)
 
     @cached_property
     def _startable(self) -> frozenset[Architecture]:
@@ -208,10 +204,20 @@ class _Scope:
         if link.path is None and link.foreign:
             yield Lack(link.user, Problem.WRONG_ARCHITECTURE, link.soname, (), link.foreign, process)
         elif link.path is None:
-            yield Lack(link.user, Problem.MISSING_LIBRARY, link.soname, process=process)
+            note = self._told_of_a_build(link.user)
+            yield Lack(link.user, Problem.MISSING_LIBRARY, link.soname, process=process, note=note)
         elif self._loader.object_at(link.path) is None:
             note = "is no library that can be loaded"
             yield Lack(link.user, Problem.MISSING_LIBRARY, link.soname, (), link.path, process, note)
+
+    def _told_of_a_build(self, user: str) -> str:
+        """Why a library may be missing: who needs it was copied out of a build folder, not installed."""
+        named = (*self._loader.run_path(user, "rpath"), *self._loader.run_path(user, "runpath"))
+        gone = (
+            folder for folder in named if _IN_A_BUILD.search(folder) and self._loader.entry(folder) is None
+        )
+        folder = next(gone, "")
+        return f"and is looked for in the build folder {folder}" if folder else ""
 
     def versions(self, path: str, process: str) -> Iterator[Lack]:
         """Versions that a library should have; of one without any the loader only warns."""

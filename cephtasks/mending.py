@@ -153,8 +153,20 @@ class _Mender:
         why_not = f"the build has no {soname}"
         if any(item.soname == soname for item in self._foreign):
             why_not = f"the {soname} of the build is made for another architecture"
-        options = (item for item in self._candidates if soname in (item.soname, *item.names))
-        self._take(((item, there.path if there else None) for item in options), why, why_not)
+        options = [item for item in self._candidates if soname in (item.soname, *item.names)]
+        if options:
+            self._take(((item, there.path if there else None) for item in options), why, why_not)
+            return
+        user, others = self._others(fault)
+        without = ((item, user) for item in others if soname not in item.object.needed)
+        self._take(without, f"the one in the image needs {soname}", why_not)
+
+    def _others(self, fault: Fault) -> tuple[str, list[Candidate]]:
+        """The path of the library that complained, and what the build has in its place."""
+        user = follow(fault.wanted_by, self._loader.files)
+        wanting = self._loader.object_at(user.path) if user else None
+        others = [item for item in self._candidates if wanting and item.soname == wanting.soname]
+        return user.path if user else "", others
 
     def _mend_symbols(self, finding: Finding, fault: Fault) -> None:
         """A library that is there lacks symbols or versions, or who wants them is out of date."""
@@ -184,14 +196,8 @@ class _Mender:
             why_not = (
                 f"{definers[0].soname} of the build defines {wanted}, but {finding.tool} does not load it"
             )
-        user = follow(fault.wanted_by, self._loader.files)
-        wanting = self._loader.object_at(user.path) if user else None
-        others = [item for item in self._candidates if wanting and item.soname == wanting.soname]
-        newer = (
-            (item, user.path)
-            for item in others
-            if user and not any(_wants(item.object, each) for each in symbols)
-        )
+        user, others = self._others(fault)
+        newer = ((item, user) for item in others if not any(_wants(item.object, each) for each in symbols))
         self._take(newer, f"the one in the image wants {wanted}", why_not)
 
     def _reach(self, finding: Finding) -> list[str]:

@@ -161,9 +161,19 @@ def test_a_library_for_another_machine_in_the_way(lab: Lab) -> None:
     [("/ceph/build/lib", True), ("/home/me/src/x", True), ("/opt/vendor/lib", False), ("$ORIGIN", False)],
 )
 def test_a_run_path_into_a_build(lab: Lab, folder: str, is_told: bool) -> None:
-    """It says that the file was copied, not installed; other folders may come with a volume."""
-    path = lab.library("libst.so.1", "int st;", f"-Wl,-rpath,{folder}").relative_to(lab.image)
-    assert [lack.path for lack in lab.lacks()] == ([str(path)] if is_told else [])
+    """It tells why a library is missing: who needs it was copied, not installed."""
+    gone = lab.older("libgone.so.1", "int gone(void) {return 1;}")
+    source = "int gone(void); int st(void) {return gone();}"
+    lab.library("libst.so.1", source, gone, f"-Wl,-rpath,{folder}")
+    (lack,) = lab.lacks(f"{HOME}/libst.so.1")
+    assert lack.library == "libgone.so.1"
+    assert lack.note == (f"and is looked for in the build folder {folder}" if is_told else "")
+
+
+def test_a_run_path_that_is_not_needed(lab: Lab) -> None:
+    """Where all is found elsewhere it does no harm."""
+    lab.library("libst.so.1", "int st;", "-Wl,-rpath,/ceph/build/lib")
+    assert lab.lacks() == ()
 
 
 def test_a_program_whose_loader_is_not_there(lab: Lab) -> None:

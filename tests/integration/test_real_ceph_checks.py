@@ -233,7 +233,10 @@ def test_a_library_behind_a_python_module_is_added(
 
 
 _FOREIGN = "is only there for another architecture, at"
-_IN_A_BUILD = "looks for libraries in the build folder /ceph/build/lib, which is not in the image"
+_IN_A_BUILD = (
+    "libprivate.so.1 is not in the image and is looked for in the build folder /ceph/build/lib"
+    " (in /usr/bin/ceph-osd)"
+)
 _GONE = "version LIBRADOS_14.2.0 of librados.so.2, which the loader finds at /{}, is not there"
 _SKEWED = "is of Ceph 16.2.14, and ceph-osd, which is of 16.2.15, refuses it (in /usr/bin/ceph-osd)"
 
@@ -297,10 +300,14 @@ def _of_32_bits(lab: Lab, folder: Path) -> Breakage:
 
 
 def _runpath_to_a_build(lab: Lab, folder: Path) -> Breakage:
-    """A library that was copied out of the build folder, not installed."""
+    """A library that was copied out of the build folder, not installed, and finds another only there."""
     path = _file(lab, r"/compressor/libceph_zlib\.so\.2\.0\.0$")
-    made = library(folder / "libceph_zlib.so", "libceph_zlib.so.2", "int one;", "-Wl,-rpath,/ceph/build/lib")
-    return Breakage(path, made.read_bytes(), Problem.NOT_FOUND, _IN_A_BUILD)
+    private = library(folder / "libprivate.so.1", "libprivate.so.1", "int one(void) {return 1;}")
+    source = "int one(void); int two(void) {return one();}"
+    made = library(
+        folder / "libceph_zlib.so", "libceph_zlib.so.2", source, private, "-Wl,-rpath,/ceph/build/lib"
+    )
+    return Breakage(path, made.read_bytes(), Problem.MISSING_LIBRARY, _IN_A_BUILD)
 
 
 def _script_without_interpreter(lab: Lab, folder: Path) -> Breakage:
@@ -319,7 +326,7 @@ BREAKAGES = {
     "an erasure-code plugin of another Ceph": (_plugin_skewed, True),
     "a library for arm64": (_for_another_machine, True),
     "a library of 32 bits": (_of_32_bits, True),
-    "a RUNPATH to a build folder": (_runpath_to_a_build, False),
+    "a RUNPATH to a build folder": (_runpath_to_a_build, True),
     "a script without its interpreter": (_script_without_interpreter, False),
 }
 
