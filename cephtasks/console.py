@@ -105,12 +105,20 @@ class Bars:
         self._tasks: dict[str, Any] = {}
 
     def update(self, name: str, done: int, total: int | None, note: str = "") -> None:
-        """Show that `done` of `total` bytes of the named thing are through."""
+        """Show that `done` of `total` bytes of a thing are through; without `total`, only the note."""
         shown = f"{name} {note}".strip()
-        if name in self._tasks:
+        if total is None:
+            if name in self._tasks:
+                self._progress.update(self._tasks[name], description=shown)
+        elif name in self._tasks:
             self._progress.update(self._tasks[name], completed=done, total=total, description=shown)
         else:
             self._tasks[name] = self._progress.add_task(shown, completed=done, total=total)
+
+    def remove(self, name: str) -> None:
+        """Show no more of the named thing."""
+        if name in self._tasks:
+            self._progress.remove_task(self._tasks.pop(name))
 
 
 @contextmanager

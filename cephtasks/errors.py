@@ -28,6 +28,7 @@
          ├─ Interrupted               exit 130: the user pressed Ctrl-C
          ├─ NotReady
          ├─ EngineUnreachable
+         │   └─ EngineNotTrusted
          ├─ EngineRefused
          ├─ ImageNotFound
          ├─ PullFailed
@@ -75,6 +76,7 @@
          ├─ DeletesDisabled
          ├─ LocalRegistryFailed
          ├─ PortTaken
+         ├─ NodesFailed
          └─ DemoFailed
 
 Tasks raise these and nothing else; Invoke prints one without a traceback because it is an `Exit`.
@@ -217,6 +219,10 @@ class EngineUnreachable(CephtasksError):
     """No Docker engine answers."""
 
 
+class EngineNotTrusted(EngineUnreachable):
+    """The engine's certificate cannot be verified."""
+
+
 class EngineRefused(CephtasksError):
     """The Docker engine answered with an error."""
 
@@ -226,7 +232,11 @@ class ImageNotFound(CephtasksError):
 
 
 class PullFailed(CephtasksError):
-    """An image could not be pulled."""
+    """An image could not be pulled; `may_pass` tells whether trying again may help."""
+
+    def __init__(self, message: str, hint: str = "", may_pass: bool = True) -> None:
+        super().__init__(message, hint)
+        self.may_pass = may_pass
 
 
 class ContainerFailed(CephtasksError):
@@ -411,6 +421,10 @@ class LocalRegistryFailed(CephtasksError):
 
 class PortTaken(CephtasksError):
     """Another program listens where the local registry should."""
+
+
+class NodesFailed(CephtasksError):
+    """One or more nodes did not do what was asked; the others did."""
 
 
 class DemoFailed(CephtasksError):

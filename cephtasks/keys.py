@@ -4,18 +4,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cephtasks import build_hosts, components, values
+from cephtasks import build_hosts, components, node_list, values
 
 
 @dataclass(frozen=True)
 class Key:
-    """One setting: its name in `.env`, its default as written there, how it is read, what it is for."""
+    """One setting: its name in `.env`, its default as written there, how it is read, what it is for.
+
+    With `in_file` the value may be `@FILE`, or a path, and the text of that file is what is read.
+    """
 
     name: str
     default: str
     read: Callable[[str], Any]
     comment: str
     shown_default: str = ""
+    in_file: bool = False
 
     @property
     def attribute(self) -> str:
@@ -176,4 +180,18 @@ KEYS: tuple[Key, ...] = (
         "how much of a layer push sends at once, as 8MiB",
         shown_default="all of it; less where a proxy refuses that",
     ),
+    Key(
+        "NODES",
+        "",
+        node_list.parse,
+        "the cluster: host, ssh://user@host, tcp://host:2376, unix:///socket, node[01-16], or @FILE of these",
+        in_file=True,
+    ),
+    Key(
+        "NODES_CERTS",
+        "~/.docker",
+        values.path,
+        "folder with ca.pem, cert.pem and key.pem for tcp:// nodes, or with such a folder named HOST",
+    ),
+    Key("AT_ONCE", "8", values.count, "how many nodes are worked on at once"),
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from dotenv.parser import Binding, parse_stream
 
-from cephtasks import components, reference, values
+from cephtasks import components, node_list, reference, values
 from cephtasks.build_hosts import BuildHost
 from cephtasks.errors import EnvFileNotFound, EnvFileUnreadable, SettingsInvalid
 from cephtasks.keys import KEYS, Key
@@ -63,6 +63,9 @@ class Settings:
     registry_ca: Path | None
     registry_insecure: tuple[str, ...]
     chunk_size: values.Bytes | None
+    nodes: tuple[node_list.Node, ...]
+    nodes_certs: Path
+    at_once: int
     origins: Mapping[str, str] = field(compare=False)
     warnings: tuple[str, ...] = field(compare=False)
 
@@ -113,12 +116,11 @@ def load(
 def check_flag(key: Key, text: str) -> None:
     """Raise SettingsInvalid where a flag's value cannot be that setting's."""
     try:
-        key.read(text)
+        key.read(_Source("flag", {key.name: text}, Path()).text(key))
     except ValueError as error:
         flag = f"--{key.attribute.replace('_', '-')}"
-        raise SettingsInvalid(
-            [f"{key.name} {error} (flag {flag})"], "mend it and type the same again"
-        ) from error
+        faults = [f"{key.name} {fault} (flag {flag})" for fault in error.args]
+        raise SettingsInvalid(faults, "mend it and type the same again") from error
 
 
 def environment_for(env_file: Path) -> dict[str, str]:
@@ -156,6 +158,19 @@ class _Source:
     folder: Path
     faults: tuple[str, ...] = ()
 
+    def text(self, key: Key) -> str:
+        """The value of a setting as it is written; raises ValueError where its file cannot be read."""
+        text = self.entries[key.name]
+        named = re.fullmatch(r"@(.+)|(?!\S*://)(\S*/\S*)", text.strip()) if key.in_file else None
+        if named is None:
+            return text
+        file = self.folder / Path(named[1] or named[2]).expanduser()
+        try:
+            return file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ValueError(f"names the file {_short(file)}, which cannot be read: {why}") from error
+
 
 def _env_file(named: Path | None, default: Path) -> _Source:
     path = named or default
@@ -191,14 +206,14 @@ def _number(line: Binding) -> int:
 
 def _read_all(chosen: Mapping[str, _Source]) -> tuple[dict[str, Any], list[str]]:
     read: dict[str, Any] = {}
-    faults = []
+    faults: list[str] = []
     for key in KEYS:
         source = chosen[key.name]
         try:
-            value = key.read(source.entries[key.name])
+            value = key.read(source.text(key))
             read[key.attribute] = _located(value, source.folder) if isinstance(value, Path) else value
         except ValueError as error:
-            faults.append(f"{key.name} {error} ({source.origin})")
+            faults += (f"{key.name} {fault} ({source.origin})" for fault in error.args)
     return read, faults
 
 

@@ -1,7 +1,7 @@
 """Values: read the text of a setting as what it means.
 
 Each reader takes the text as it stands in `.env` and raises ValueError with the rest of a sentence
-that starts with the setting's name.
+that starts with the setting's name; where there are several, each is an argument of its own.
 """
 
 import re
@@ -106,8 +106,11 @@ def clone_filter(value: str) -> str:
 
 def optional_count(value: str) -> int | None:
     """How many, or nothing."""
-    if not value.strip():
-        return None
+    return count(value) if value.strip() else None
+
+
+def count(value: str) -> int:
+    """How many, at least one."""
     if not (value.isascii() and value.strip().isdigit() and int(value)):
         raise ValueError(f"is {value!r}, not a number of 1 or more")
     return int(value)

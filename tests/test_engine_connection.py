@@ -1,7 +1,5 @@
 """Connections to engines, real ones and those that do not answer as they should."""
 
-import getpass
-import os
 import socket
 import subprocess
 import tempfile
@@ -14,7 +12,8 @@ import pytest
 
 from cephtasks.engine import Engine, RunSpec
 from cephtasks.errors import CephtasksError, DockerHostInvalid, EngineRefused, EngineUnreachable
-from lab.processes import answers, free_port, serving
+from lab import ssh
+from lab.processes import free_port
 from lab.users import as_nobody
 
 _SOCKET = "unix:///var/run/docker.sock"
@@ -118,12 +117,15 @@ def test_what_is_no_address_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, 
     assert address in error.fact
 
 
-def test_a_socket_that_is_missing_is_no_engine(tmp_path: Path) -> None:
-    """Where there is no engine, its address and the reason are told."""
-    error = refusal(f"unix://{tmp_path}/none.sock")
+def test_a_socket_that_is_missing_is_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where there is no engine, its address and the reason are told, and how to start one of this machine."""
+    address = f"unix://{tmp_path}/none.sock"
+    monkeypatch.setenv("DOCKER_HOST", address)
+    error = refusal()
     assert isinstance(error, EngineUnreachable)
-    assert error.fact == f"no Docker engine answers at unix://{tmp_path}/none.sock: No such file or directory"
+    assert error.fact == f"no Docker engine answers at {address}: No such file or directory"
     assert "script/bootstrap" in error.hint
+    assert refusal(address).hint == f"docker --host {address} version"
 
 
 def test_a_socket_that_an_engine_left_behind_is_no_engine(tmp_path: Path) -> None:
@@ -199,27 +201,9 @@ def ssh_host(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """An sshd of the test's own, with a line of the test's own, and an ssh that it lets in."""
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    port = free_port()
-    (tmp_path / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nPidFile none\n"
-        f"AuthorizedKeysFile {tmp_path}/user.pub\nStrictModes no\nUsePAM no\n"
-        f"{getattr(request, 'param', '')}\n"
-    )
-    (tmp_path / "ssh_config").write_text(
-        f"IdentityFile {tmp_path}/user\nUserKnownHostsFile {tmp_path}/known\n"
-        "StrictHostKeyChecking accept-new\n"
-    )
-    ssh = tmp_path / "bin" / "ssh"
-    ssh.parent.mkdir()
-    ssh.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {tmp_path}/ssh_config "$@"\n')
-    ssh.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
-    Path("/run/sshd").mkdir(exist_ok=True)
-    command = ["/usr/sbin/sshd", "-D", "-e", "-f", f"{tmp_path}/sshd_config"]
-    with serving(command, tmp_path / "log", lambda: answers(port)):
-        yield f"ssh://{getpass.getuser()}@127.0.0.1:{port}"
+    with ssh.host(tmp_path, getattr(request, "param", "")) as host:
+        monkeypatch.setenv("PATH", host.path)
+        yield host.url
 
 
 def test_an_engine_behind_ssh_runs_containers(ssh_host: str, tiny: str) -> None:

@@ -13,10 +13,10 @@ from cephtasks.errors import (
     RegistryUnauthorized,
     RegistryUnreachable,
 )
+from cephtasks.jobs import Stopped
 from cephtasks.oci import Descriptor, digest_of
 from cephtasks.registry import Client, blobs
 from cephtasks.registry.uploads import Upload
-from cephtasks.registry.workers import Stopped
 from lab.registries import Registry, registry
 from lab.webs import Answer, Cut, Deed, Request, answering, between
 

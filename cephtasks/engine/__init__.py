@@ -2,11 +2,16 @@
 
 from cephtasks.engine.capacity import Capacity
 from cephtasks.engine.client import Engine, EngineImage
+from cephtasks.engine.connection import CERTIFICATES
 from cephtasks.engine.containers import LABEL, Mount, OnOutput, RunResult, RunSpec
 from cephtasks.engine.logins import credentials
-from cephtasks.engine.pulls import OnProgress
+from cephtasks.engine.pulls import ALREADY_THERE, DOWNLOADING, FETCHED, OnProgress
 
 __all__ = [
+    "ALREADY_THERE",
+    "CERTIFICATES",
+    "DOWNLOADING",
+    "FETCHED",
     "LABEL",
     "Capacity",
     "Engine",

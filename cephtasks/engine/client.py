@@ -13,7 +13,7 @@ import docker.errors
 from cephtasks import console
 from cephtasks.engine import builds, containers, files, prompts, pulls
 from cephtasks.engine.capacity import Capacity, capacity
-from cephtasks.engine.connection import Connection
+from cephtasks.engine.connection import CERTIFICATES, Connection
 from cephtasks.engine.containers import OnOutput, Published, RunResult, RunSpec
 from cephtasks.engine.pulls import OnProgress
 from cephtasks.engine.troubles import FAILURES, one_line
@@ -44,20 +44,30 @@ class EngineImage:
 class Engine:
     """A connection to one Docker engine; with `dry`, what would change something is only echoed."""
 
-    def __init__(self, connection: Connection, dry: bool = False, echo: bool = False) -> None:
+    def __init__(
+        self, connection: Connection, dry: bool = False, echo: bool = False, options: Sequence[str] = ()
+    ) -> None:
         self._connection = connection
+        self._options = tuple(options)
         self._api: Any = connection.api
         self.dry = dry
         self._echo = echo or dry
         self._programs: dict[tuple[str, str], bool] = {}
 
     @classmethod
-    def connect(cls, dry: bool = False, echo: bool = False, host: str = "") -> "Engine":
+    def connect(
+        cls, dry: bool = False, echo: bool = False, host: str = "", certificates: Path | None = None
+    ) -> "Engine":
         """Reach the engine at `host`, or else the one that DOCKER_HOST or Docker's context names.
 
-        Raises DockerHostInvalid, EngineUnreachable, EngineRefused.
+        `certificates` is a folder with ca.pem, cert.pem and key.pem, for an engine behind TLS.
+        Raises DockerHostInvalid, EngineUnreachable, EngineNotTrusted, EngineRefused.
         """
-        return cls(Connection(host), dry, echo)
+        options = [f"--host={host}"] if host else []
+        if certificates:
+            ca, certificate, key = (certificates / name for name in CERTIFICATES)
+            options += ["--tlsverify", f"--tlscacert={ca}", f"--tlscert={certificate}", f"--tlskey={key}"]
+        return cls(Connection(host, certificates), dry, echo, options)
 
     def close(self) -> None:
         """Close the connection."""
@@ -250,7 +260,11 @@ class Engine:
 
     def _show(self, *words: str) -> None:
         if self._echo:
-            line = " ".join(word if word == "|" else shlex.quote(word) for word in words)
+            at = words.index("docker") + 1 if "docker" in words else len(words)
+            line = " ".join(
+                word if word == "|" else shlex.quote(word)
+                for word in (*words[:at], *self._options, *words[at:])
+            )
             console.stream(os.fsencode(f"{line}\n"))  # byte for byte, to be pasted
 
     def _changes(self, *words: str) -> bool:

@@ -1,8 +1,10 @@
 """Connection: reach the engine that DOCKER_HOST or Docker's context names."""
 
 import socket
+import ssl
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,10 +20,12 @@ from cephtasks.errors import (
     CephtasksError,
     DockerConfigInvalid,
     DockerHostInvalid,
+    EngineNotTrusted,
     EngineRefused,
     EngineUnreachable,
 )
 
+CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")  # as in DOCKER_CERT_PATH
 _OLDEST = "1.24"  # the oldest API that the SDK knows
 _PATIENCE = 10  # seconds for an engine to take a connection, and to say which version it is
 _SILENCE = 600  # seconds that a working engine may be silent, as when it writes a large layer to its disk
@@ -31,15 +35,19 @@ _LOOK = "docker context ls; printenv DOCKER_HOST"
 class Connection:
     """An engine that answered: `api` is the SDK's client, `socket` its path where it is on this machine."""
 
-    def __init__(self, host: str = "") -> None:
+    def __init__(self, host: str = "", certificates: Path | None = None) -> None:
         """Ask the engine at `host`, or else the one that `docker` would take, for its version.
 
-        Raises DockerConfigInvalid, DockerHostInvalid, EngineUnreachable, EngineRefused.
+        `certificates` is a folder with ca.pem, cert.pem and key.pem, for an engine behind TLS. Raises
+        DockerConfigInvalid, DockerHostInvalid, EngineUnreachable, EngineNotTrusted, EngineRefused.
         """
         config()  # the SDK reads it whatever it is asked for
-        where = {"base_url": host} if host else _where()
+        where = _at(host, certificates) if host else _where()
         with ExitStack() as opened:
-            self.api = _connect(where, opened)
+            try:
+                self.api = _connect(where, opened)
+            except (*FAILURES, LookupError, TypeError) as error:
+                raise _failure(where["base_url"], error, is_named=bool(host)) from error
             self.socket = _socket_at(where["base_url"])
             self._opened = opened.pop_all()
 
@@ -47,6 +55,20 @@ class Connection:
         """Let go of the engine, and of the ssh that leads to it."""
         self.api.close()
         self._opened.close()
+
+
+def _at(host: str, certificates: Path | None) -> Mapping[str, Any]:
+    """What the SDK is to be told of an engine that we name."""
+    if certificates is None:
+        return {"base_url": host}
+    ca, certificate, key = (str(certificates / name) for name in CERTIFICATES)
+    try:
+        tls = docker.tls.TLSConfig(client_cert=(certificate, key), ca_cert=ca, verify=True)
+    except docker.errors.TLSParameterError as error:
+        raise DockerHostInvalid(
+            f"{certificates} lacks one of {', '.join(CERTIFICATES)}", f"ls -l {certificates}"
+        ) from error
+    return {"base_url": host, "tls": tls}
 
 
 def _where() -> Mapping[str, Any]:
@@ -67,16 +89,20 @@ def _connect(where: Mapping[str, Any], opened: ExitStack) -> Any:
     _require_address(address, bool(where.get("tls")))
     if address.startswith("ssh://"):
         where = {"base_url": f"unix://{opened.enter_context(tunnel(address))}"}
-    try:
-        # The SDK would ask for the version too, but leave its sockets open where there is no answer.
-        _knock(where["base_url"])
-        with closing(docker.APIClient(version=_OLDEST, timeout=_PATIENCE, **where)) as asking:
-            spoken = asking.version(api_version=False)["ApiVersion"]
-        api: Any = docker.APIClient(version=spoken, **where)
-    except (*FAILURES, LookupError, TypeError) as error:
-        raise _failure(address, error) from error
+    # The SDK would ask for the version too, but leave its sockets open where there is no answer.
+    _knock(where["base_url"])
+    with closing(_client(_OLDEST, where)) as asking:
+        asking.timeout = _PATIENCE
+        spoken = asking.version(api_version=False)["ApiVersion"]
+    api = _client(spoken, where)
     api.timeout = (_PATIENCE, _SILENCE)
     return api
+
+
+def _client(version: str, where: Mapping[str, Any]) -> Any:
+    client: Any = docker.APIClient(version=version, **where)
+    client.trust_env = False  # or REQUESTS_CA_BUNDLE would win over the CA of the engine
+    return client
 
 
 def _require_address(address: str, tls: bool) -> None:
@@ -100,12 +126,14 @@ def _knock(address: str) -> None:
 
 def _socket_at(address: str) -> str:
     """The path of a local socket, empty for other addresses."""
+    if address.startswith("ssh://"):  # it may have a path, which is not of this machine
+        return ""
     path = str(parse_host(address)).removeprefix("http+unix://")
     return path if path.startswith("/") else ""
 
 
-def _failure(address: str, error: BaseException) -> CephtasksError:
-    """What it means that there was no version to be had."""
+def _failure(address: str, error: BaseException, is_named: bool) -> CephtasksError:
+    """What it means that there was no version to be had; `is_named`: not by DOCKER_HOST."""
     chain = list(causes(error))
     if any(isinstance(cause, PermissionError) for cause in chain):
         return EngineUnreachable(
@@ -114,8 +142,14 @@ def _failure(address: str, error: BaseException) -> CephtasksError:
         )
     if any(isinstance(cause, docker.errors.APIError) for cause in chain):
         return EngineRefused(f"the Docker engine at {address} refuses: {reason(error)}", "docker version")
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
+        return EngineNotTrusted(
+            f"the certificate of the Docker engine at {address} cannot be verified: {reason(error)}",
+            "the CA of that engine in ca.pem",
+        )
+    fact, look = f"no Docker engine answers at {address}: {reason(error)}", f"docker --host {address} version"
+    if is_named:
+        return EngineUnreachable(fact, look)
     local = address.startswith(("unix://", "/"))
-    hint = "sudo systemctl start docker, or script/bootstrap" if local else f"docker --host {address} version"
-    return EngineUnreachable(
-        f"no Docker engine answers at {address}: {reason(error)}", f"{hint}, or set DOCKER_HOST"
-    )
+    hint = "sudo systemctl start docker, or script/bootstrap" if local else look
+    return EngineUnreachable(fact, f"{hint}, or set DOCKER_HOST")

@@ -12,7 +12,10 @@ from cephtasks.reference import Reference
 
 OnProgress = Callable[[str, int, int | None, str], None]
 
-# What engines say, and what to type then; the first that fits is taken.
+ALREADY_THERE, DOWNLOADING = "Already exists", "Downloading"
+FETCHED = frozenset({"Verifying Checksum", "Download complete", "Extracting", "Pull complete"})
+
+# What engines say that comes again, and what to type then; the first that fits is taken.
 _HINTS = (
     (r"HTTP response to HTTPS client", '"insecure-registries": ["{registry}"] in the engine\'s daemon.json'),
     (
@@ -26,7 +29,7 @@ _HINTS = (
 
 
 def pull(api: Any, reference: Reference, on_progress: OnProgress) -> None:
-    """Fetch an image; `on_progress` gets layer, bytes done, bytes in all, and what is done.
+    """Fetch an image; `on_progress` gets layer, bytes done, bytes in all where told, and what is done.
 
     An engine gives up by itself, after half a minute, on a registry that does not answer.
     Raises PullFailed, also for errors inside the engine's answer.
@@ -39,19 +42,24 @@ def pull(api: Any, reference: Reference, on_progress: OnProgress) -> None:
                 if "error" in event:
                     raise _failed(reference, str(event["error"]))
                 detail = event.get("progressDetail") or {}
-                if event.get("id") and detail.get("total"):
-                    on_progress(event["id"], detail.get("current", 0), detail["total"], event["status"])
+                if event.get("id"):
+                    done, total = detail.get("current", 0), detail.get("total")
+                    on_progress(event["id"], done, total, event.get("status", ""))
     except FAILURES as error:
         raise _failed(reference, one_line(error)) from error
 
 
 def hint(reference: Reference, reason: str) -> str:
     """What to type when a pull failed for a reason that the engine gave."""
-    telling = (told for pattern, told in _HINTS if re.search(pattern, reason, re.IGNORECASE))
-    told = next(telling, "check the name and the network, then docker pull {reference}")
+    told = _known(reason) or "check the name and the network, then docker pull {reference}"
     return told.format(registry=reference.registry, reference=reference.familiar)
+
+
+def _known(reason: str) -> str:
+    telling = (told for pattern, told in _HINTS if re.search(pattern, reason, re.IGNORECASE))
+    return next(telling, "")
 
 
 def _failed(reference: Reference, reason: str) -> PullFailed:
     fact = f"{reference.familiar} could not be pulled: {' '.join(reason.split())}"
-    return PullFailed(fact, hint(reference, reason))
+    return PullFailed(fact, hint(reference, reason), may_pass=not _known(reason))

@@ -13,14 +13,14 @@ from cephtasks.registry.transport import Client
 
 if TYPE_CHECKING:
     from cephtasks.registry.downloads import download, ranges
-    from cephtasks.registry.images import read
+    from cephtasks.registry.images import read, resolve
     from cephtasks.registry.pushing import Pushed, PushedLayer, missing, push
     from cephtasks.registry.uploads import OnProgress, OpenBlob
 else:
     # Loaded when they are first asked for: a catalog is printed sooner than all this is loaded.
     _HOMES = {
         **dict.fromkeys(("download", "ranges"), "downloads"),
-        **dict.fromkeys(("read",), "images"),
+        **dict.fromkeys(("read", "resolve"), "images"),
         **dict.fromkeys(("Pushed", "PushedLayer", "missing", "push"), "pushing"),
         **dict.fromkeys(("OnProgress", "OpenBlob"), "uploads"),
     }
@@ -45,4 +45,5 @@ __all__ = [
     "push",
     "ranges",
     "read",
+    "resolve",
 ]

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from cephtasks.registry.workers import run_all
+from cephtasks.jobs import run_all
 
 _THREADS = 8  # as many connections as a client keeps
 _BATCH = 256  # things that are known at once, however many there are

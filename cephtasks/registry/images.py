@@ -8,6 +8,14 @@ from cephtasks.registry import documents
 from cephtasks.registry.transport import Client
 
 
+def resolve(client: Client, reference: Reference) -> str:
+    """The digest that a name has in the registry: of an image, or of an index of several.
+
+    Raises ImageNotInRegistry, NotARegistry, BlobDamaged, and what the client raises.
+    """
+    return documents.fetch(client, reference).digest
+
+
 def read(client: Client, reference: Reference) -> Image:
     """The image that a tag or digest names, of several that for this machine; no layer is fetched.
 

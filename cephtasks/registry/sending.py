@@ -6,6 +6,7 @@ from functools import partial
 
 from cephtasks.document import Document
 from cephtasks.errors import PushNotKept, ReferenceInvalid
+from cephtasks.jobs import run_all
 from cephtasks.oci import Descriptor, digest_of
 from cephtasks.reference import DEFAULT_TAG, Reference
 from cephtasks.registry import blobs, manifests
@@ -13,7 +14,6 @@ from cephtasks.registry.blobs import MOUNTED, PRESENT, UPLOADED
 from cephtasks.registry.retries import persist
 from cephtasks.registry.transport import Client
 from cephtasks.registry.uploads import Upload
-from cephtasks.registry.workers import run_all
 
 THREADS = 4
 

@@ -15,12 +15,12 @@ from typing import IO
 
 from cephtasks import console
 from cephtasks.errors import BlobDamaged, CephtasksError, RegistryRefused, RegistryUnauthorized, UploadLost
+from cephtasks.jobs import Stopped
 from cephtasks.oci import Descriptor
 from cephtasks.registry.address import with_query
 from cephtasks.registry.retries import may_pass, persist
 from cephtasks.registry.scopes import Scopes, push_scopes
 from cephtasks.registry.transport import Body, Client
-from cephtasks.registry.workers import Stopped
 
 _FIRST_PIECE = 8 << 20  # bytes, where a proxy takes no whole blob
 _LEAST_PIECE = 1 << 16  # bytes; who takes no more than this takes no images

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from cephtasks.errors import BlobDamaged, PushNotKept
+from cephtasks.jobs import Stopped, run_all
 from cephtasks.oci import Descriptor
 from cephtasks.reference import Reference
 from cephtasks.registry.downloads import download
 from cephtasks.registry.transport import Client
 from cephtasks.registry.uploads import OnProgress
-from cephtasks.registry.workers import Stopped, run_all
 
 
 def verify(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from invoke.collection import Collection
 
-from cephtasks.tasks import about, builder, compiling, demo, housekeeping, image, reading, registry
+from cephtasks.tasks import about, builder, compiling, demo, housekeeping, image, nodes, reading, registry
 from cephtasks.tasks.typed import SettingsTask
 
 # What is loaded stays to the end. To look for garbage among it, meanwhile and once more when Python ends,
@@ -31,7 +31,8 @@ def namespace(folder: Path) -> Collection:
     """All tasks, for a `tasks.py` in `folder`; the `.env` beside it holds the settings."""
     registries = Collection("registry", *_REGISTRY)
     builders = Collection("builder", builder.image, builder.list_, builder.worker)
-    root = Collection(*_TOP, registries, builders)
+    cluster = Collection("nodes", nodes.pull)
+    root = Collection(*_TOP, registries, builders, cluster)
     root.configure({"cephtasks": {"folder": str(folder)}})
     _tell_names(root)
     return root

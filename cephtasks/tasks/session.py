@@ -15,6 +15,7 @@ from cephtasks.tasks.line import under_way
 if TYPE_CHECKING:  # loading these takes longer than `invoke --list` should
     from cephtasks.engine import Engine
     from cephtasks.intake import Places, Stock
+    from cephtasks.nodes import Fleet
     from cephtasks.registry import Client
     from cephtasks.store import Store
 
@@ -52,6 +53,13 @@ class Session:
         engine = Engine.connect(self.dry, self._echo)
         self._open.callback(engine.close)
         return engine
+
+    @cached_property
+    def fleet(self) -> "Fleet":
+        """The engines of NODES; raises SettingsInvalid."""
+        from cephtasks import nodes
+
+        return nodes.fleet(self.settings, self.dry, self._echo)
 
     @cached_property
     def store(self) -> "Store":

@@ -24,11 +24,17 @@ class Node:
     """An engine of its own, with an empty store: what a cluster's node is."""
 
     socket: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return f"unix://{self.socket}"
 
     def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the docker command against this node."""
         return subprocess.run(
-            ["docker", "-H", f"unix://{self.socket}", *arguments],
+            ["docker", "-H", self.url, *arguments],
             check=check,
             capture_output=True,
             text=True,
@@ -36,29 +42,34 @@ class Node:
 
 
 @contextmanager
-def node(folder: Path) -> Iterator[Node]:
+def node(folder: Path, *options: str) -> Iterator[Node]:
     """Start an engine with its data in `folder`, on a bridge of its own; root and Linux only."""
     folder.mkdir(parents=True, exist_ok=True)
     number = next(_bridges)
     bridge, subnet = f"ct{os.getpid() % 100000}n{number}", f"172.29.{(os.getpid() + number) % 256}"
     # The path of a socket has at most 108 bytes, and a test's own folder may take most of them.
     sockets = Path(tempfile.mkdtemp(prefix="ctnode-"))
-    made = Node(sockets / "sock")
+    socket = sockets / "sock"
     command = ["dockerd", f"--data-root={folder}/data", f"--exec-root={sockets}/exec"]
-    command += [f"--pidfile={folder}/pid", f"--host=unix://{made.socket}"]
-    command += ["--iptables=false", f"--bridge={bridge}"]
+    command += [f"--pidfile={folder}/pid", f"--host=unix://{socket}"]
+    command += ["--iptables=false", f"--bridge={bridge}", *options]
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     try:
         subprocess.run(["ip", "addr", "add", f"{subnet}.1/24", "dev", bridge], check=True)
         subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
-        with serving(command, folder / "log", lambda: made.docker("version", check=False).returncode == 0):
-            yield made
+        with serving(command, folder / "log", lambda: _answers(socket)) as process:
+            yield Node(socket, process)
     finally:
         subprocess.run(["ip", "link", "delete", bridge], check=True)
         for used in (folder, sockets):
             for mount in sorted(_mounts_below(used), reverse=True):
                 subprocess.run(["umount", mount], check=False)
             shutil.rmtree(used, ignore_errors=True)
+
+
+def _answers(socket: Path) -> bool:
+    asked = subprocess.run(["docker", "-H", f"unix://{socket}", "version"], capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def tiny_image(

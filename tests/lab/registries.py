@@ -44,12 +44,22 @@ class Registry:
 
     def requests(self) -> list[tuple[str, str, int]]:
         """Method, path and status of everything that was asked so far."""
-        lines = (self.folder / "log").read_text().splitlines()
-        asked = [json.loads(line) for line in lines if '"msg":"response completed' in line]
         return [
             (line["http.request.method"], line["http.request.uri"], line["http.response.status"])
-            for line in asked
+            for line in self._answers()
         ]
+
+    def served_bytes(self) -> int:
+        """The bytes of blobs that were sent to whoever fetched some, so far."""
+        return sum(
+            line.get("http.response.written", 0)
+            for line in self._answers()
+            if line["http.request.method"] == "GET" and "/blobs/" in line["http.request.uri"]
+        )
+
+    def _answers(self) -> list[dict[str, Any]]:
+        lines = (self.folder / "log").read_text().splitlines()
+        return [json.loads(line) for line in lines if '"msg":"response completed' in line]
 
     def blob(self, digest: str) -> Path:
         """The file in which the registry keeps a blob."""

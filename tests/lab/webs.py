@@ -127,7 +127,7 @@ def serving(respond: Callable[[Request, ReadBody], Deed]) -> Iterator[Web]:
                 self.close_connection = True
 
         def _answer(self) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
+            headers = {name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers}
             request = Request(self.command, self.path, headers, self.client_address[1])
             web.seen.append(request)
             left = request.size

@@ -1,4 +1,4 @@
-"""Workers: run jobs on a few threads that all end at the first failure."""
+"""Jobs: run several on a few threads that all end at the first failure."""
 
 import queue
 import threading
@@ -17,9 +17,10 @@ class Stopped(Exception):
     """A job ended early because another failed, or because the user pressed Ctrl-C."""
 
 
-def run_all(jobs: Sequence[Job[Result]], threads: int) -> list[Result]:
+def run_all(jobs: Sequence[Job[Result]], threads: int, grace: float = _GRACE) -> list[Result]:
     """The results of all jobs, in their order; each job is given the event that tells it to stop.
 
+    Jobs that have something to put away before they end need a longer `grace`, in seconds.
     Raises the first failure, or KeyboardInterrupt, after the other jobs were told to stop.
     """
     stop, over = threading.Event(), threading.Event()
@@ -52,7 +53,7 @@ def run_all(jobs: Sequence[Job[Result]], threads: int) -> list[Result]:
             pass
     finally:
         stop.set()
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + grace
         for worker in crew:
             if worker.ident is not None:
                 worker.join(max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Workers: all results, or the first failure and everybody's end."""
+"""Jobs: all results, or the first failure and the end of all others."""
 
 import _thread
 import threading
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cephtasks.registry.workers import Stopped, run_all
+from cephtasks.jobs import Stopped, run_all
 
 
 def test_results_come_in_the_order_of_the_jobs() -> None:
