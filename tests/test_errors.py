@@ -22,7 +22,7 @@ def drawn() -> Iterator[tuple[str, int, str]]:
 
 
 def classes() -> list[type[CephtasksError]]:
-    """Every error of the module, in the order of its text."""
+    """Every error, in the order of the text."""
     return [
         value
         for value in vars(errors).values()
