@@ -8,6 +8,7 @@ import pytest
 
 from cephtasks.engine import Engine
 from lab import registries
+from lab.cluster import Cluster, cluster
 from lab.engines import tiny_image
 
 
@@ -65,6 +66,13 @@ def tiny(engine: Engine) -> Iterator[str]:
     tiny_image(engine, name)
     yield name
     engine.untag(name)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Five engines as nodes; many tests share them, so each uses repositories of its own."""
+    with cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cephtasks.engine import Engine, EngineImage, RunSpec
-from cephtasks.engine.pulls import hint
+from cephtasks.engine.pulls import failure as told
 from cephtasks.errors import EngineRefused, ImageNotFound, PullFailed, ReferenceInvalid
 from cephtasks.reference import parse
 from lab import registries
@@ -285,7 +285,7 @@ def test_a_registry_that_lost_a_layer(engine: Engine, tmp_path: Path) -> None:
 )
 def test_what_an_engine_says_leads_to_what_to_type(reason: str, expected: str) -> None:
     """Each of the usual failures has its own hint."""
-    assert expected in hint(parse("lab:5000/ceph/daemon"), reason)
+    assert expected in told(parse("lab:5000/ceph/daemon"), reason).hint
 
 
 def test_a_dry_run_changes_nothing(tiny: str, published: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from cephtasks.oci import Image
 from cephtasks.reference import parse
 from cephtasks.registry import Client, push
 from cephtasks.store import Store
-from lab.cluster import Cluster, cluster
+from lab.cluster import Cluster
 from lab.disks import small_disk
 from lab.engines import Node, node
 from lab.images import packed
@@ -30,13 +29,6 @@ from lab.terminal import Terminal
 from lab.webs import Request, Stall, between
 
 _HEALTHY = ("one", "two", "ssh")
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Five engines that these tests share."""
-    with cluster(tmp_path_factory.mktemp("cluster")) as started:
-        yield started
 
 
 @pytest.fixture

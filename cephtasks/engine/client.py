@@ -89,11 +89,11 @@ class Engine:
         return found
 
     def images(self) -> tuple[EngineImage, ...]:
-        """All tagged images of the engine."""
+        """All images of the engine, those that have lost their names too."""
         with _translated("docker image ls"):
             listed = self._api.images()
         found = (self.image(document["Id"]) for document in listed)
-        return tuple(image for image in found if image is not None and image.tags)
+        return tuple(image for image in found if image is not None)
 
     def unnamed(self, label: str, value: str = "") -> tuple[str, ...]:
         """The ids of images that have lost their names and carry a label, with that value if one is given."""
@@ -113,6 +113,13 @@ class Engine:
         pulls.pull(self._api, named, on_progress)
         fetched = named.with_digest(named.digest) if named.digest else named
         return self.require_image(fetched.familiar, f"docker pull {reference}")
+
+    def reach(self, reference: str) -> None:
+        """See whether the engine could pull an image, or would if there were one of that name.
+
+        Raises PullFailed.
+        """
+        pulls.reach(self._api, parse(reference))
 
     def tag(self, image: str, reference: str) -> None:
         """Give an image one more name; raises ReferenceInvalid for a name with a digest."""
@@ -233,6 +240,22 @@ class Engine:
         self._show("docker", "cp", f"$(docker create {image} true):/{path}", "-")
         with _translated(f"docker cp {image}:/{path}"):
             files.copy_out(self._api, image, path, sink)
+
+    def put_on_host(self, folder: str, path: str, content: bytes) -> None:
+        """Write a file below a folder of the engine's host, with the folders that lead to it.
+
+        Raises EngineRefused.
+        """
+        self._show("docker", "cp", path, f"$(docker create --volume={folder}:{folder} scratch true):{folder}")
+        if not self.dry:
+            with _translated(f"docker cp {path}"):
+                files.put_on_host(self._api, folder, path, content)
+
+    @property
+    def version(self) -> str:
+        """The engine's own version."""
+        with _translated("docker version"):
+            return str(self._api.version()["Version"])
 
     def start(self, name: str, spec: RunSpec, published: Published) -> None:
         """Start a container that goes on running; `published` gives for ports inside where they are reached.

@@ -1,4 +1,4 @@
-"""Pulls: fetch an image from its registry into the engine."""
+"""Pulls: fetch an image from its registry into the engine, or see whether the engine could."""
 
 import re
 import warnings
@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from cephtasks.engine.troubles import FAILURES, one_line
-from cephtasks.errors import PullFailed
+from cephtasks.errors import PullFailed, PullNotTrusted, PullRefused, PullUnknown
 from cephtasks.reference import Reference
 
 OnProgress = Callable[[str, int, int | None, str], None]
@@ -15,17 +15,31 @@ OnProgress = Callable[[str, int, int | None, str], None]
 ALREADY_THERE, DOWNLOADING = "Already exists", "Downloading"
 FETCHED = frozenset({"Verifying Checksum", "Download complete", "Extracting", "Pull complete"})
 
-# What engines say that comes again, and what to type then; the first that fits is taken.
-_HINTS = (
-    (r"HTTP response to HTTPS client", '"insecure-registries": ["{registry}"] in the engine\'s daemon.json'),
+# What engines say that comes again, what it means, and what to type then; the first that fits is taken.
+_REASONS: tuple[tuple[str, type[PullFailed], str], ...] = (
+    (
+        r"HTTP response to HTTPS client",
+        PullRefused,
+        '"insecure-registries": ["{registry}"] in the engine\'s daemon.json, then systemctl reload docker',
+    ),
     (
         r"x509|certificate",
+        PullNotTrusted,
         "the CA's certificate in /etc/docker/certs.d/{registry}/ca.crt on the engine's host",
     ),
-    (r"denied|unauthorized|authentication|credentials", "docker login {registry}, or check the name"),
-    (r"manifest unknown|name unknown|not found|no matching manifest|does not exist", "check the name"),
-    (r"no space left", "docker system df"),
+    (
+        r"denied|unauthorized|authentication|credentials",
+        PullRefused,
+        "docker login {registry}, or check the name",
+    ),
+    (
+        r"manifest unknown|name unknown|not found|no matching manifest|does not exist",
+        PullUnknown,
+        "check the name",
+    ),
+    (r"no space left", PullRefused, "docker system df"),
 )
+_TRY_AGAIN = "check the name and the network, then docker pull {reference}"
 
 
 def pull(api: Any, reference: Reference, on_progress: OnProgress) -> None:
@@ -40,26 +54,33 @@ def pull(api: Any, reference: Reference, on_progress: OnProgress) -> None:
         with closing(answer) as events:
             for event in events:
                 if "error" in event:
-                    raise _failed(reference, str(event["error"]))
+                    raise failure(reference, str(event["error"]))
                 detail = event.get("progressDetail") or {}
                 if event.get("id"):
                     done, total = detail.get("current", 0), detail.get("total")
                     on_progress(event["id"], done, total, event.get("status", ""))
     except FAILURES as error:
-        raise _failed(reference, one_line(error)) from error
+        raise failure(reference, one_line(error)) from error
 
 
-def hint(reference: Reference, reason: str) -> str:
-    """What to type when a pull failed for a reason that the engine gave."""
-    told = _known(reason) or "check the name and the network, then docker pull {reference}"
-    return told.format(registry=reference.registry, reference=reference.familiar)
+def reach(api: Any, reference: Reference) -> None:
+    """Have the engine ask the registry for an image, of which nothing is fetched.
+
+    That there is no image of that name tells as much. Raises PullFailed.
+    """
+    name = f"{reference.name}:{reference.tag}" if reference.tag else str(reference)
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a credential helper
+            api.inspect_distribution(name)
+    except FAILURES as error:
+        failed = failure(reference, one_line(error))
+        if not isinstance(failed, PullUnknown):
+            raise failed from error
 
 
-def _known(reason: str) -> str:
-    telling = (told for pattern, told in _HINTS if re.search(pattern, reason, re.IGNORECASE))
-    return next(telling, "")
-
-
-def _failed(reference: Reference, reason: str) -> PullFailed:
+def failure(reference: Reference, reason: str) -> PullFailed:
+    """What it means that a pull failed for a reason that the engine gave."""
+    telling = (row for row in _REASONS if re.search(row[0], reason, re.IGNORECASE))
+    _, kind, hint = next(telling, ("", PullFailed, _TRY_AGAIN))
     fact = f"{reference.familiar} could not be pulled: {' '.join(reason.split())}"
-    return PullFailed(fact, hint(reference, reason), may_pass=not _known(reason))
+    return kind(fact, hint.format(registry=reference.registry, reference=reference.familiar))

@@ -160,6 +160,6 @@ def _by_node(outcomes: Iterable[Outcome[Result]]) -> dict[Node, Outcome[Result]]
 
 
 def _may_pass(error: CephtasksError | None) -> bool:
-    if isinstance(error, PullFailed):
-        return error.may_pass
+    if type(error) is PullFailed:  # those below it have a reason that stays
+        return True
     return isinstance(error, EngineUnreachable | EngineRefused) and not isinstance(error, EngineNotTrusted)

@@ -1,6 +1,7 @@
-"""Nodes: the tasks that bring an image to the nodes of a cluster."""
+"""Nodes: the tasks that bring an image to the nodes of a cluster, and look after them."""
 
 from cephtasks import console, reference
+from cephtasks.errors import CephtasksError
 from cephtasks.tasks import nodes_report as report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
@@ -31,4 +32,99 @@ def pull(run: Session, reference: str = "", json: bool = False) -> None:
         outcomes = nodes.pull(fleet, wanted, bars.update, report.pull_ended(bars))
     if not run.dry:
         report.pulled(wanted, outcomes, json)
-    nodes.require_all(outcomes, f"invoke nodes.pull {reference}".strip())
+    nodes.require_all(outcomes, _again("nodes.pull", reference))
+
+
+@typed(
+    *_CLUSTER,
+    *_TARGET,
+    positional="reference",
+    checks={"reference": reference.parse},
+    reference=_REFERENCE_HELP,
+    json=_JSON_HELP,
+)
+def status(run: Session, reference: str = "", json: bool = False) -> None:
+    """Show each node's engine, image, free disk, and what a pull would fetch."""
+    from cephtasks import nodes
+    from cephtasks.reference import parse
+
+    fleet, name = run.fleet, parse(reference or run.settings.target)
+    wanted = None
+    try:
+        wanted = nodes.target(run.registry(name.registry), name)
+    except CephtasksError as error:
+        console.warn(f"what a pull would fetch is not known: {error.fact}")
+    outcomes = nodes.look(fleet, name, wanted, report.unheard)
+    report.standing(name, wanted, outcomes, json)
+    nodes.require_all(outcomes, _again("nodes.status", reference))
+
+
+@typed(
+    *_CLUSTER,
+    *_TARGET,
+    "CHECK_TOOLS",
+    positional="reference",
+    repeatable=["tool"],
+    checks={"reference": reference.parse},
+    reference=_REFERENCE_HELP,
+    tool="start this tool, in place of CHECK_TOOLS; may be given again and again",
+    json=_JSON_HELP,
+)
+def check(run: Session, tool: list[str], reference: str = "", json: bool = False) -> None:
+    """Start the tools of the image on every node."""
+    from cephtasks import nodes
+    from cephtasks.reference import parse
+
+    fleet, name = run.fleet, parse(reference or run.settings.target)
+    wanted = nodes.target(run.registry(name.registry), name)
+    names = tool or run.settings.check_tools
+    outcomes = nodes.check(fleet, wanted, names, bool(tool), report.failure)
+    report.checked(wanted, outcomes, json)
+    nodes.require_all(outcomes, _again("nodes.check", reference))
+
+
+@typed(
+    *_CLUSTER,
+    "REGISTRY",
+    "REPOSITORY",
+    yes="do it; without this only what would go is shown",
+    json=_JSON_HELP,
+)
+def prune(run: Session, yes: bool = False, json: bool = False) -> None:
+    """Show which images of REPOSITORY later ones replaced on the nodes, and remove them with --yes."""
+    from cephtasks import nodes
+
+    name = f"{run.settings.registry}/{run.settings.repository}"
+    outcomes = nodes.prune(run.fleet, name, yes, report.failure)
+    report.pruned(outcomes, yes and not run.dry, json)
+    nodes.require_all(outcomes, f"invoke nodes.prune{' --yes' if yes else ''}")
+
+
+@typed(
+    *_CLUSTER,
+    *_TARGET,
+    "STATE_DIR",
+    yes="put the registry's CA on the nodes that lack it",
+    json=_JSON_HELP,
+)
+def setup(run: Session, yes: bool = False, json: bool = False) -> None:
+    """Tell what each node needs to pull from REGISTRY: a CA, an insecure entry, a login."""
+    from cephtasks import nodes
+    from cephtasks.reference import parse
+
+    fleet, target = run.fleet, parse(run.settings.target)
+    report.warn_strangers(target, fleet)
+    ca = run.ca_of(target.registry) if yes else None
+    outcomes = nodes.set_up(fleet, target, ca.read_bytes() if ca else b"", report.unheard)
+    report.set_up(target, outcomes, json)
+    nodes.require_all(outcomes, _after_setup(run, target.registry, yes))
+
+
+def _again(task: str, reference: str) -> str:
+    return f"invoke {task} {reference}".strip()
+
+
+def _after_setup(run: Session, registry: str, yes: bool) -> str:
+    """What to type where nodes still cannot pull."""
+    known = not yes and run.ca_of(registry)
+    return "invoke nodes.setup --yes puts the CA there" if known else "do what the table says, for each node"

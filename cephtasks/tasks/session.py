@@ -101,16 +101,22 @@ class Session:
 
         The CA of one that `registry.up` started is known.
         """
-        from cephtasks.local_registry.folder import RegistryFolder
         from cephtasks.registry import Client
 
         host = host or self.settings.registry
         if host not in self._clients:
             chosen = self.settings
-            ca = RegistryFolder.of(chosen.state_dir).ca_for(host) or chosen.registry_ca
-            client = Client(host, ca, chosen.registry_insecure, _credentials, self.dry, self._echo)
+            client = Client(
+                host, self.ca_of(host), chosen.registry_insecure, _credentials, self.dry, self._echo
+            )
             self._clients[host] = self._open.enter_context(client)
         return self._clients[host]
+
+    def ca_of(self, host: str) -> Path | None:
+        """The file with the CA of a registry: of the one that `registry.up` started, or else REGISTRY_CA."""
+        from cephtasks.local_registry.folder import RegistryFolder
+
+        return RegistryFolder.of(self.settings.state_dir).ca_for(host) or self.settings.registry_ca
 
 
 def _credentials(host: str) -> tuple[str, str] | None:

@@ -8,11 +8,12 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cephtasks.engine import Engine
+from lab.networks import Network
 from lab.processes import serving
 
 _BUSYBOX = Path("/bin/busybox")
@@ -42,29 +43,39 @@ class Node:
 
 
 @contextmanager
-def node(folder: Path, *options: str) -> Iterator[Node]:
-    """Start an engine with its data in `folder`, on a bridge of its own; root and Linux only."""
+def node(folder: Path, *options: str, network: Network | None = None) -> Iterator[Node]:
+    """Start an engine with its data in `folder`, alone on a bridge or in a network; root and Linux only."""
     folder.mkdir(parents=True, exist_ok=True)
-    number = next(_bridges)
-    bridge, subnet = f"ct{os.getpid() % 100000}n{number}", f"172.29.{(os.getpid() + number) % 256}"
     # The path of a socket has at most 108 bytes, and a test's own folder may take most of them.
     sockets = Path(tempfile.mkdtemp(prefix="ctnode-"))
     socket = sockets / "sock"
     command = ["dockerd", f"--data-root={folder}/data", f"--exec-root={sockets}/exec"]
-    command += [f"--pidfile={folder}/pid", f"--host=unix://{socket}"]
-    command += ["--iptables=false", f"--bridge={bridge}", *options]
-    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    command += [f"--pidfile={folder}/pid", f"--host=unix://{socket}", "--iptables=false", *options]
     try:
-        subprocess.run(["ip", "addr", "add", f"{subnet}.1/24", "dev", bridge], check=True)
-        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
-        with serving(command, folder / "log", lambda: _answers(socket)) as process:
-            yield Node(socket, process)
+        with ExitStack() as made:
+            bridge = "none" if network else made.enter_context(_bridge())
+            command.append(f"--bridge={bridge}")
+            command = network.within(command) if network else command
+            with serving(command, folder / "log", lambda: _answers(socket)) as process:
+                yield Node(socket, process)
     finally:
-        subprocess.run(["ip", "link", "delete", bridge], check=True)
         for used in (folder, sockets):
             for mount in sorted(_mounts_below(used), reverse=True):
                 subprocess.run(["umount", mount], check=False)
             shutil.rmtree(used, ignore_errors=True)
+
+
+@contextmanager
+def _bridge() -> Iterator[str]:
+    number = next(_bridges)
+    bridge, subnet = f"ct{os.getpid() % 100000}n{number}", f"172.29.{(os.getpid() + number) % 256}"
+    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "addr", "add", f"{subnet}.1/24", "dev", bridge], check=True)
+        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
+        yield bridge
+    finally:
+        subprocess.run(["ip", "link", "delete", bridge], check=True)
 
 
 def _answers(socket: Path) -> bool:

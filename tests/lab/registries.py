@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import networks
+from lab.networks import Network
 from lab.processes import answers, free_port, serving
 
 
@@ -84,10 +86,15 @@ def registry(
     tokens: Tokens | None = None,
     delete: bool = True,
     readonly: bool = False,
+    network: Network | None = None,
 ) -> Iterator[Registry]:
-    """Start Debian's docker-registry with its data in `folder`; `login` is a user and a password."""
+    """Start Debian's docker-registry with its data in `folder`; `login` is a user and a password.
+
+    In a `network` it listens at the address of that, which nobody outside reaches.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
+    address = networks.ADDRESS if network else address
     http: dict[str, Any] = {"addr": f"{address}:{port}"}
     if tls:
         http["tls"] = {"certificate": str(tls.certificate), "key": str(tls.key)}
@@ -106,6 +113,10 @@ def registry(
     }
     (folder / "config.yml").write_text(json.dumps(config))
     command = ["docker-registry", "serve", str(folder / "config.yml")]
+    if network:
+        with serving(network.within(command), folder / "log", lambda: network.answers(port)):
+            yield Registry(f"{address}:{port}", folder)
+        return
     with serving(command, folder / "log", lambda: answers(port)):
         yield Registry(f"localhost:{port}", folder)
 
@@ -118,7 +129,7 @@ def certificates(folder: Path) -> Certificates:
     ca_key, request, names = folder / "ca.key", folder / "server.csr", folder / "names"
     _openssl("req", "-x509", *new_key, "-keyout", ca_key, "-out", made.ca, "-subj", "/CN=a lab's own CA")
     _openssl("req", *new_key, "-keyout", made.key, "-out", request, "-subj", "/CN=localhost")
-    names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1,IP:0.0.0.0\n")
+    names.write_text(f"subjectAltName=DNS:localhost,IP:127.0.0.1,IP:0.0.0.0,IP:{networks.ADDRESS}\n")
     signed: list[str | Path] = [
         "-CA",
         made.ca,
