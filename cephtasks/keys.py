@@ -194,4 +194,24 @@ KEYS: tuple[Key, ...] = (
         "folder with ca.pem, cert.pem and key.pem for tcp:// nodes, or with such a folder named HOST",
     ),
     Key("AT_ONCE", "8", values.count, "how many nodes are worked on at once"),
+    Key(
+        "MON_IP",
+        "127.0.0.1",
+        values.ip_address,
+        "the address of the monitor and all else that `start` starts",
+    ),
+    Key(
+        "CEPH_PUBLIC_NETWORK",
+        "",
+        values.optional_ip_network,
+        "the network of that cluster and its clients, as 10.0.0.0/24",
+        shown_default="MON_IP alone",
+    ),
+    Key(
+        "CEPH_CONFIG_DIR",
+        "",
+        values.optional_path,
+        "where `start` puts ceph.conf and the keyring, for clients on this host",
+        shown_default="STATE_DIR/ceph",
+    ),
 )

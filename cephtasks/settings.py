@@ -66,6 +66,9 @@ class Settings:
     nodes: tuple[node_list.Node, ...]
     nodes_certs: Path
     at_once: int
+    mon_ip: str
+    ceph_public_network: str
+    ceph_config_dir: Path
     origins: Mapping[str, str] = field(compare=False)
     warnings: tuple[str, ...] = field(compare=False)
 
@@ -230,13 +233,15 @@ def _short(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _derived(read: Mapping[str, Any]) -> dict[str, str]:
-    """Names that follow from the source: its ref, or its folder's name where no ref is set."""
+def _derived(read: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows from others: names from the source's ref, or its folder's name where no ref is set."""
     source = read["sha1_or_ref"] or read["source_dir"].resolve().name
     repository = reference.legal_repository(f"ceph-heads/{source}")
     return {
         "image_name": read["image_name"] or repository,
         "tag": read["tag"] or reference.legal_tag(source.rpartition("/")[2]),
+        "ceph_public_network": read["ceph_public_network"] or f"{read['mon_ip']}/32",
+        "ceph_config_dir": read["ceph_config_dir"] or read["state_dir"] / "ceph",
     }
 
 

@@ -4,6 +4,7 @@ Each reader takes the text as it stands in `.env` and raises ValueError with the
 that starts with the setting's name; where there are several, each is an argument of its own.
 """
 
+import ipaddress
 import re
 import shlex
 from collections.abc import Callable
@@ -114,6 +115,22 @@ def count(value: str) -> int:
     if not (value.isascii() and value.strip().isdigit() and int(value)):
         raise ValueError(f"is {value!r}, not a number of 1 or more")
     return int(value)
+
+
+def ip_address(value: str) -> str:
+    """An IPv4 address of a host."""
+    try:
+        return str(ipaddress.IPv4Address(value.strip()))
+    except ValueError as error:
+        raise ValueError(f"is {value!r}, not an address such as 10.0.0.5") from error
+
+
+def optional_ip_network(value: str) -> str:
+    """An IPv4 network, or nothing."""
+    try:
+        return str(ipaddress.IPv4Network(value.strip(), strict=False)) if value.strip() else ""
+    except ValueError as error:
+        raise ValueError(f"is {value!r}, not a network such as 10.0.0.0/24") from error
 
 
 def image(value: str) -> str:

@@ -346,10 +346,10 @@ def test_without_the_command_it_is_a_container(
     assert not _up(chosen, connect, image=registry_image).was_up
     assert _up(chosen, connect, image=registry_image).was_up
     name = _running(folder).container
-    assert engine.is_running(name)
+    assert engine.running(name)
     _push_small(chosen.registry, tmp_path / "store")
     assert lifecycle.down(chosen, connect)
-    assert not engine.is_running(name)
+    assert not engine.running(name)
     assert not lifecycle.down(chosen, connect)
     _up(chosen, connect, image=registry_image)
     assert _repositories(chosen.registry) == ["team/app"]

@@ -61,7 +61,7 @@ def start(listen: Address, allowed: Sequence[str], settings: Settings, engine: E
 
 def stop(listen: Address, engine: Engine) -> None:
     """Stop the worker of a port; jobs that it had are compiled by those who sent them."""
-    if not engine.is_running(_container(listen)):
+    if not engine.running(_container(listen)):
         console.say(f"no worker of port {listen.port} runs on this engine")
     engine.remove(_container(listen))
 
@@ -74,7 +74,7 @@ def _container(listen: Address) -> str:
 def _wait(listen: Address, engine: Engine) -> None:
     deadline = time.monotonic() + _PATIENCE
     while b"listening on" not in (said := engine.said(_container(listen))):
-        if time.monotonic() > deadline or not engine.is_running(_container(listen)):
+        if time.monotonic() > deadline or not engine.running(_container(listen)):
             engine.remove(_container(listen))
             lines = said.decode(errors="replace").split("\n")
             telling = [line for line in lines if "ERROR" in line] or [line for line in lines if line] or [""]

@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -267,19 +267,35 @@ class Engine:
         if self._changes("docker", "run", "--detach", f"--name={name}", *options, *rest):
             containers.start(self._api, name, spec, published)
 
-    def is_running(self, name: str) -> bool:
-        """Whether there is a container of that name, and it runs; raises ContainerFailed."""
-        return containers.is_running(self._api, name)
+    def running(self, name: str) -> str:
+        """The id of the image that the container of that name runs, or nothing; raises ContainerFailed."""
+        return containers.running(self._api, name)
+
+    def execute(self, name: str, words: Sequence[str]) -> tuple[int, bytes]:
+        """Run a program that only looks, in a container that runs: its exit code, and what it printed.
+
+        Raises ContainerFailed.
+        """
+        self._show("docker", "exec", name, *words)
+        return containers.execute(self._api, name, words)
 
     def said(self, name: str) -> bytes:
         """What the container of that name wrote so far; raises EngineRefused."""
         with _translated(f"docker logs {name}"):
             return bytes(self._api.logs(name))
 
-    def remove(self, name: str) -> None:
-        """Stop and remove the container of that name, where there is one."""
+    def remove(self, name: str, patience: int = 0) -> None:
+        """Remove the container of that name, where there is one; it gets `patience` seconds to end before."""
+        if patience:
+            self._show("docker", "stop", f"--time={patience}", name)
         if self._changes("docker", "rm", "--force", "--volumes", name):
-            containers.remove(self._api, name)
+            containers.remove(self._api, name, patience)
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume with all that is in it, where there is one; raises EngineRefused."""
+        if self._changes("docker", "volume", "rm", "--force", name):
+            with _translated(f"docker volume rm {name}"), suppress(docker.errors.NotFound):
+                self._api.remove_volume(name)
 
     def _show(self, *words: str) -> None:
         if self._echo:

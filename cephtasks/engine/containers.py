@@ -48,7 +48,8 @@ class RunSpec:
     """One container to run: what `docker run` would be told.
 
     `groups` are those of the user beside its own. `capabilities` are the only ones that anything in the
-    container has or can gain; None leaves that to the engine. `timeout` is in seconds. `passable` names
+    container has or can gain; None leaves that to the engine. `timeout` is in seconds. `volumes` are those of
+    the engine, by name, and where the container sees them; it makes what is not there. `passable` names
     folders of the image that only root may enter there, and anybody may in this container. What
     `looks_only` changes nothing that lasts, so a dry run runs it too; what has a `terminal` is typed to.
     """
@@ -58,6 +59,7 @@ class RunSpec:
     entrypoint: tuple[str, ...] | None = None
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     mounts: tuple[Mount, ...] = ()
+    volumes: Mapping[str, str] = field(default_factory=dict, hash=False)
     user: str = ""
     groups: tuple[str, ...] = ()
     capabilities: tuple[str, ...] | None = None
@@ -81,6 +83,7 @@ class RunSpec:
         words += [f"--workdir={self.workdir}"] if self.workdir else []
         words += [f"--env={name}={value}" for name, value in self.env.items()]
         words += [f"--mount={mount.option()}" for mount in self.mounts]
+        words += [f"--mount=type=volume,source={name},target={at}" for name, at in self.volumes.items()]
         first, rest = (self.entrypoint[:1], self.entrypoint[1:]) if self.entrypoint else ((), ())
         words += [f"--entrypoint={word}" for word in first]
         return [*words, self.image, *rest, *self.command]
@@ -149,18 +152,35 @@ def start(api: Any, name: str, spec: RunSpec, published: Published) -> None:
             raise
 
 
-def is_running(api: Any, name: str) -> bool:
-    """Whether there is a container of that name, and it runs; raises ContainerFailed."""
+def running(api: Any, name: str) -> str:
+    """The id of the image that the container of that name runs, or nothing; raises ContainerFailed."""
     with failing(f"container {name} cannot be looked at"):
         try:
-            return bool(api.inspect_container(name)["State"]["Running"])
+            found = api.inspect_container(name)
         except docker.errors.NotFound:
-            return False
+            return ""
+    return str(found["Image"]) if found["State"]["Running"] else ""
 
 
-def remove(api: Any, name: str) -> None:
-    """Stop and remove the container of that name, where there is one."""
-    with Interrupts():
+def execute(api: Any, name: str, words: Sequence[str]) -> tuple[int, bytes]:
+    """Run a program in a container that runs: its exit code, and what it printed on stdout.
+
+    Raises ContainerFailed.
+    """
+    with failing(f"{words[0]} cannot be run in container {name}"):
+        made = api.exec_create(name, list(words), stderr=False)
+        printed = bytes(api.exec_start(made))
+        return int(api.exec_inspect(made)["ExitCode"]), printed
+
+
+def remove(api: Any, name: str, patience: int = 0) -> None:
+    """Remove the container of that name, where there is one; it gets `patience` seconds to end before."""
+    with Interrupts() as interrupts:
+        # What does not run or does not end in time is what is removed all the same.
+        if patience:
+            with suppress(docker.errors.APIError, OSError), interrupts.welcome():
+                api.kill(name, "SIGTERM")
+                api.wait(name, timeout=patience)
         _remove(api, name)
 
 
@@ -169,6 +189,7 @@ def _create(api: Any, name: str, spec: RunSpec, published: Published | None = No
         docker.types.Mount(mount.target, str(mount.source), type="bind", read_only=mount.read_only)
         for mount in spec.mounts
     ]
+    mounts += [docker.types.Mount(at, name) for name, at in spec.volumes.items()]
     with failing(f"no container can be made from {spec.image}"):
         try:
             api.create_container(

@@ -56,6 +56,8 @@
          ├─ DeletesDisabled
          ├─ LocalRegistryFailed
          ├─ PortTaken
+         ├─ CephForeign
+         ├─ CephNotStarted
          ├─ NodesFailed
          ├─ DemoFailed
          └─ UsageError                exit 2: a setting or an argument is wrong, nothing was started

@@ -229,6 +229,14 @@ class PortTaken(CephtasksError):
     """Another program listens where the local registry should."""
 
 
+class CephForeign(CephtasksError):
+    """Where the files of a one-node Ceph would go lie those of another."""
+
+
+class CephNotStarted(CephtasksError):
+    """A one-node Ceph did not come up."""
+
+
 class NodesFailed(CephtasksError):
     """One or more nodes did not do what was asked; the others did."""
 

@@ -63,7 +63,7 @@ def is_running(running: Running, connect: Connect) -> bool:
     """Whether its program runs."""
     if running.process:
         return process.is_running(running.process)
-    return bool(running.container) and connect().is_running(running.container)
+    return bool(running.container and connect().running(running.container))
 
 
 def end(running: Running, folder: RegistryFolder, connect: Connect) -> None:

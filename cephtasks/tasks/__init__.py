@@ -6,7 +6,18 @@ from pathlib import Path
 
 from invoke.collection import Collection
 
-from cephtasks.tasks import about, builder, compiling, demo, housekeeping, image, nodes, reading, registry
+from cephtasks.tasks import (
+    about,
+    builder,
+    compiling,
+    demo,
+    housekeeping,
+    image,
+    nodes,
+    reading,
+    registry,
+    running,
+)
 from cephtasks.tasks.typed import SettingsTask
 
 # What is loaded stays to the end. To look for garbage among it, meanwhile and once more when Python ends,
@@ -18,6 +29,7 @@ _TOP = (
     *(image.fetch_base, image.build, compiling.compile, image.pack, image.check, image.fix),
     *(image.tag, image.push, image.compact, image.prune, reading.catalog),
     *(about.status, about.settings, about.doctor, compiling.shell, demo.demo),
+    *(running.start, running.stop),
 )
 
 _REGISTRY = (
