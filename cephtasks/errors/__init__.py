@@ -59,6 +59,7 @@
          ├─ CephForeign
          ├─ CephNotStarted
          ├─ NodesFailed
+         ├─ HandoverFailed
          ├─ DemoFailed
          └─ UsageError                exit 2: a setting or an argument is wrong, nothing was started
              ├─ SettingsInvalid

@@ -241,5 +241,9 @@ class NodesFailed(CephtasksError):
     """One or more nodes did not do what was asked; the others did."""
 
 
+class HandoverFailed(CephtasksError):
+    """What runs the cluster did not take the image."""
+
+
 class DemoFailed(CephtasksError):
     """A step of the demo ended otherwise than expected."""

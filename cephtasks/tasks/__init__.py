@@ -43,7 +43,9 @@ def namespace(folder: Path) -> Collection:
     """All tasks, for a `tasks.py` in `folder`; the `.env` beside it holds the settings."""
     registries = Collection("registry", *_REGISTRY)
     builders = Collection("builder", builder.image, builder.list_, builder.worker)
-    cluster = Collection("nodes", nodes.pull, nodes.status, nodes.check, nodes.prune, nodes.setup)
+    cluster = Collection(
+        "nodes", nodes.pull, nodes.status, nodes.check, nodes.prune, nodes.setup, nodes.handover
+    )
     root = Collection(*_TOP, registries, builders, cluster)
     root.configure({"cephtasks": {"folder": str(folder)}})
     _tell_names(root)

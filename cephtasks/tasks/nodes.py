@@ -1,5 +1,7 @@
 """Nodes: the tasks that bring an image to the nodes of a cluster, and look after them."""
 
+import shlex
+
 from cephtasks import console, reference
 from cephtasks.errors import CephtasksError
 from cephtasks.tasks import nodes_report as report
@@ -118,6 +120,43 @@ def setup(run: Session, yes: bool = False, json: bool = False) -> None:
     outcomes = nodes.set_up(fleet, target, ca.read_bytes() if ca else b"", report.unheard)
     report.set_up(target, outcomes, json)
     nodes.require_all(outcomes, _after_setup(run, target.registry, yes))
+
+
+@typed(
+    *_TARGET,
+    positional="reference",
+    checks={"reference": reference.parse},
+    reference=_REFERENCE_HELP,
+    ansible="only the variables for ceph-ansible, as a file of group_vars",
+    cephadm="only the line for cephadm",
+    run="have cephadm begin, by `ceph` or `cephadm` of this machine",
+    on="have it begin by those of HOST, reached by ssh",
+)
+def handover(
+    session: Session,
+    reference: str = "",
+    ansible: bool = False,
+    cephadm: bool = False,
+    run: bool = False,
+    on: str = "",
+) -> None:
+    """Tell cephadm or ceph-ansible to run the image that was pushed; prints what to type."""
+    from cephtasks.nodes import handover as given
+    from cephtasks.reference import parse
+    from cephtasks.registry import resolve
+
+    name = parse(reference or session.settings.target)
+    image = name.with_digest(resolve(session.registry(name.registry), name))
+    line, variables = given.cephadm_line(image), given.as_yaml(given.ansible_variables(image))
+    if run or on:
+        given.run(line, on, session.dry)
+        console.result(str(image))
+        return
+    both = ansible == cephadm
+    if cephadm or both:
+        console.result(("# cephadm\n" if both else "") + shlex.join(line))
+    if ansible or both:
+        console.result(("\n# ceph-ansible, in group_vars/all.yml\n" if both else "") + variables)
 
 
 def _again(task: str, reference: str) -> str:

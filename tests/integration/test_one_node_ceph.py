@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from cephtasks.reference import parse
+from cephtasks.registry import Client, push
+from cephtasks.store import Store
 from lab import ceph
+from lab.images import packed
 from lab.terminal import Terminal
 
 
@@ -41,7 +45,21 @@ def client(terminal: Terminal, *words: str, stdin: str = "") -> str:
     ).stdout.strip()
 
 
-def test_a_cluster_serves_and_keeps_its_data(terminal: Terminal, edited: str) -> None:
+def handed_over(terminal: Terminal, container: str, registry: str) -> str:
+    """What the cluster says when it is to run an image; the container's `ceph` is that of the machine."""
+    program = terminal.folder / "bin" / "ceph"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec docker exec {container} ceph "$@"\n')
+    program.chmod(0o755)
+    name, store = f"{registry}/handover/{container}:new", Store(terminal.folder / "store")
+    with Client(registry) as sending:
+        push(sending, parse(name), packed(store, container, [{"file": b"1"}]), store.open)
+    done = terminal.invoke("nodes.handover --run", name, PATH=f"{program.parent}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_a_cluster_serves_and_keeps_its_data(terminal: Terminal, edited: str, registry: str) -> None:
     """Clients of the host reach it; a second start leaves it alone; another image goes on with its data."""
     config = terminal.folder / "state/ceph/ceph.conf"
     first = terminal.invoke("start")
@@ -57,6 +75,7 @@ def test_a_cluster_serves_and_keeps_its_data(terminal: Terminal, edited: str) ->
     assert client(terminal, "rados", "--pool=cephfs.data", "get", "thing", "-") == "kept"
     assert "cephfs" in client(terminal, "ceph", "fs", "ls")
     container = other.stderr.split("docker exec ")[1].split()[0]
+    assert "No orchestrator configured" in handed_over(terminal, container, registry)
     running = subprocess.run(
         ["docker", "inspect", "--format={{.Config.Image}}", container],
         check=True,
