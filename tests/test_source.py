@@ -272,6 +272,7 @@ def test_no_ref_means_the_tree_as_it_is(tree: Path, upstream: Path) -> None:
         ref="",
         committed="2024-05-06T05:08:09Z",
         git_url=str(upstream),
+        edited=(tree / "main.c").stat().st_mtime,
     )
 
 

@@ -3,7 +3,8 @@
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,8 @@ class Source:
     """A source tree: which commit it is at, and whether tracked files differ from that commit.
 
     `commit` and `committed` (RFC 3339, UTC) are None where there is no git; `git_url` is where
-    the tree says it comes from, without credentials.
+    the tree says it comes from, without credentials; `edited` is when the last of the tracked files that
+    differ was saved, in seconds of Unix.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Source:
     ref: str
     committed: str | None
     git_url: str = ""
+    edited: float | None = None
 
 
 def prepare(
@@ -79,15 +82,25 @@ def describe(folder: Path, ref: str = "") -> Source:
         return Source(folder, commit=None, dirty=False, ref="", committed=None)
     borrowed(folder)
     git = Git(folder)
-    commit = git.resolve("HEAD")
+    commit, changes = git.resolve("HEAD"), _changes(git)
     return Source(
         folder,
         commit=commit,
-        dirty=bool(_changes(git)),
+        dirty=bool(changes),
         ref=ref,
         committed=_utc(git.read("show", "--no-patch", "--format=%cI", commit)) if commit else None,
         git_url=without_credentials(git.ask("config", "--get", "remote.origin.url") or ""),
+        edited=last_saved(folder / change.path for change in changes),
     )
+
+
+def last_saved(files: Iterable[Path]) -> float | None:
+    """When the last of some files was saved, in seconds of Unix; those that are gone do not count."""
+    times = []
+    for file in files:
+        with suppress(OSError):
+            times.append(file.lstat().st_mtime)
+    return max(times, default=None)
 
 
 def labels(source: Source) -> dict[str, str]:

@@ -8,10 +8,11 @@ from cephtasks.tasks.typed import typed
 
 @typed("IMAGE_NAME", "REGISTRY", "REPOSITORY", "TAG", json="print one JSON document on stdout")
 def status(run: Session, json: bool = False) -> None:
-    """Show the image's layers, and what a push would send."""
+    """Show the image's layers, what a push would send, and how long each step took."""
     from cephtasks import status as look
 
-    report.status(look.read(run.settings, run.stock), json)
+    taken = run.stages.of(run.settings.image_name)
+    report.status(look.read(run.settings, run.stock), taken, json)
 
 
 @typed(

@@ -64,17 +64,22 @@ def shell(run: Session, env: list[str], trust_builder: bool = False) -> None:
 
 def run_builder(run: Session, env: list[str], trust: bool) -> None:
     """Bring the source, and compile it."""
-    _compile(run, _ready(run, env, trust), env, trust)
+    with run.stage("compile") as edited:
+        tree = _ready(run, env, trust)
+        edited(tree.edited)
+        _compile(run, tree, env, trust)
 
 
 def _run_at_each_save(run: Session, env: list[str], trust: bool) -> None:
-    from cephtasks.source import watching
+    from cephtasks.source import last_saved, watching
 
     tree, own = _ready(run, env, trust), (run.settings.state_dir, run.settings.source_dir / "build")
     for saved in watching.rounds(tree.folder, own):
         builder_report.saved(saved)
         try:
-            _compile(run, tree, env, trust)
+            with run.stage("compile") as edited:
+                edited(last_saved(tree.folder / file for file in saved) or tree.edited)
+                _compile(run, tree, env, trust)
         except Interrupted:
             raise
         except CephtasksError as error:

@@ -1,6 +1,7 @@
 """Image: the tasks from a base image and a source tree to an image in a registry."""
 
 import shlex
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,9 +130,10 @@ def check(
     run: Session, tool: list[str], reference: str = "", deep: bool = False, tree: str = "", json: bool = False
 ) -> None:
     """Tell what is not well: tools that do not start, and files that lack something."""
-    checked = _checked(run, reference, tool, deep, tree)
-    check_report.checked(checked, json)
-    checked.require_ok(_next_to_check(reference, tree))
+    with nullcontext() if reference or tree else run.stage("check"):
+        checked = _checked(run, reference, tool, deep, tree)
+        check_report.checked(checked, json)
+        checked.require_ok(_next_to_check(reference, tree))
 
 
 @typed(
@@ -144,7 +146,8 @@ def fix(run: Session, libs: list[str]) -> None:
     from cephtasks import repair
 
     chosen = replace(run.settings, fix_libs=tuple(libs)) if libs else run.settings
-    console.result(repair.fix(chosen, run.places).name)
+    with run.stage("fix"):
+        console.result(repair.fix(chosen, run.places).name)
 
 
 @typed(
@@ -188,11 +191,12 @@ def push(run: Session, reference: str = "", to: str = "", verify: bool = False, 
     from cephtasks.stripping import debug_name, debug_tag
 
     name, target = reference or run.settings.image_name, parse(to or run.settings.target)
-    debug = run.store.image(debug_name(name)) if run.settings.strip else None
-    if debug is not None:
-        debug_target = replace(target, tag=debug_tag(target.tag or ""), digest=None)
-        report.sent(_push(run, debug, debug_target, verify))
-    report.pushed(_push(run, run.store.require_image(name), target, verify), json)
+    with nullcontext() if reference else run.stage("push"):
+        debug = run.store.image(debug_name(name)) if run.settings.strip else None
+        if debug is not None:
+            debug_target = replace(target, tag=debug_tag(target.tag or ""), digest=None)
+            report.sent(_push(run, debug, debug_target, verify))
+        report.pushed(_push(run, run.store.require_image(name), target, verify), json)
 
 
 def _next_to_check(reference: str, tree: str) -> str:
@@ -223,14 +227,15 @@ def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = Fal
     from cephtasks import source
 
     chosen, tree = run.settings, folder or _installed(run)
-    compiled_from = None if folder else source.describe(chosen.source_dir, chosen.sha1_or_ref)
     if chosen.strip:
         from cephtasks.debug_image import begin_apart as begin
     else:
         from cephtasks.pack import begin
-    packed = begin(chosen, run.places, tree, compiled_from, onto, compact)
-    run.leave(packed.arrive)
-    report.packed(packed)
+    with run.stage("pack"):
+        compiled_from = None if folder else source.describe(chosen.source_dir, chosen.sha1_or_ref)
+        packed = begin(chosen, run.places, tree, compiled_from, onto, compact)
+        run.leave(packed.arrive)
+        report.packed(packed)
 
 
 def _push(run: Session, image: "Image", target: "Reference", verify: bool) -> "Pushed":

@@ -1,6 +1,7 @@
 """Nodes: the tasks that bring an image to the nodes of a cluster, and look after them."""
 
 import shlex
+from contextlib import nullcontext
 
 from cephtasks import console, reference
 from cephtasks.errors import CephtasksError
@@ -17,6 +18,7 @@ _JSON_HELP = "print one JSON document on stdout"
 @typed(
     *_CLUSTER,
     *_TARGET,
+    "IMAGE_NAME",
     positional="reference",
     checks={"reference": reference.parse},
     reference=_REFERENCE_HELP,
@@ -28,13 +30,14 @@ def pull(run: Session, reference: str = "", json: bool = False) -> None:
     from cephtasks.reference import parse
 
     fleet, name = run.fleet, parse(reference or run.settings.target)
-    wanted = nodes.target(run.registry(name.registry), name)
-    report.pulling(wanted, fleet)
-    with console.bars() as bars:
-        outcomes = nodes.pull(fleet, wanted, bars.update, report.pull_ended(bars))
-    if not run.dry:
-        report.pulled(wanted, outcomes, json)
-    nodes.require_all(outcomes, _again("nodes.pull", reference))
+    with nullcontext() if reference else run.stage("nodes.pull"):
+        wanted = nodes.target(run.registry(name.registry), name)
+        report.pulling(wanted, fleet)
+        with console.bars() as bars:
+            outcomes = nodes.pull(fleet, wanted, bars.update, report.pull_ended(bars))
+        if not run.dry:
+            report.pulled(wanted, outcomes, json)
+        nodes.require_all(outcomes, _again("nodes.pull", reference))
 
 
 @typed(

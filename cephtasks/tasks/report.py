@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from cephtasks.pack import Packed, Prepared
     from cephtasks.registry import Pushed
     from cephtasks.settings import Settings
+    from cephtasks.stages import Stage
     from cephtasks.status import Status
 
 
@@ -42,10 +44,10 @@ def pushed(done: "Pushed", as_json: bool) -> None:
     console.result(str(done.by_digest))
 
 
-def status(found: "Status", as_json: bool) -> None:
-    """The layers of an image from top to bottom, and what a push would send."""
+def status(found: "Status", taken: "Sequence[Stage]", as_json: bool) -> None:
+    """The layers of an image from top to bottom, what a push would send, and the steps that were taken."""
     if as_json:
-        console.result_json(found.document())
+        console.result_json({**found.document(), "stages": [stage.document() for stage in taken]})
         return
     rows = [
         (
@@ -69,6 +71,27 @@ def status(found: "Status", as_json: bool) -> None:
         console.result(
             f"push to {push.target}: {console.count(push.blobs, 'blob')}, {console.size(push.bytes)}"
         )
+    if taken:
+        stages(taken)
+
+
+def stages(taken: "Sequence[Stage]") -> None:
+    """The steps from an edit to the nodes, and how long all of it took."""
+    from cephtasks.stages import EDIT, span
+
+    rows = [
+        (
+            stage.name,
+            f"{datetime.fromtimestamp(stage.began):%Y-%m-%d %H:%M:%S}",
+            "" if stage.name == EDIT else f"{stage.seconds:.1f} s",
+            stage.error,
+        )
+        for stage in taken
+    ]
+    console.result("")
+    console.table(("step", "began", "took", "failed" if any(stage.error for stage in taken) else ""), rows)
+    if len(taken) > 1:
+        console.result(f"{taken[0].name} to {taken[-1].name}: {span(taken):.1f} s")
 
 
 def rewrite(prepared: "Prepared") -> None:

@@ -1,8 +1,8 @@
 """Session: what one typed task works with, opened when it is first used and closed with the task."""
 
 import shlex
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from cephtasks import console
 from cephtasks.errors import BlobDamaged, RegistryRefused
 from cephtasks.settings import Settings
+from cephtasks.stages import OnEdit, Stages
 from cephtasks.tasks.line import under_way
 
 if TYPE_CHECKING:  # loading these takes longer than `invoke --list` should
@@ -60,6 +61,20 @@ class Session:
         from cephtasks import nodes
 
         return nodes.fleet(self.settings, self.dry, self._echo)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[OnEdit]:
+        """Remember the block as a step of IMAGE_NAME from an edit to the nodes, for `status`."""
+        if self.dry:
+            yield lambda at: None
+            return
+        with self.stages.timed(self.settings.image_name, name) as edited:
+            yield edited
+
+    @cached_property
+    def stages(self) -> Stages:
+        """The steps that were taken so far."""
+        return Stages(self.settings.state_dir / "stages.json")
 
     @cached_property
     def store(self) -> "Store":
