@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cephtasks import builder, console
+from cephtasks import builder, console, nodes
 from cephtasks.engine import Engine
 from cephtasks.errors import CephtasksError, NotReady
 from cephtasks.local_registry.folder import unwritable
@@ -40,11 +40,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Where to look: settings, and what reaches the engine and the registry that they name."""
+    """Where to look: settings, and what reaches the engine, the registry and the nodes that they name."""
 
     settings: Settings
     engine: Callable[[], Engine]
     registry: Callable[[], Client]
+    fleet: Callable[[], nodes.Fleet]
 
     def look(self) -> Iterator[Part]:
         """Every part, in the order in which the daily line needs them; nothing is changed."""
@@ -55,6 +56,8 @@ class Doctor:
         for name, find in (("builder", self._builder), ("base", self._base)):
             yield _part(name, find) if engine.well else Part(name, None, "cannot be seen without the engine")
         yield _part("registry", self._registry)
+        if self.settings.nodes:
+            yield _part("nodes", self._nodes)
 
     def _state(self) -> str:
         folder = self.settings.state_dir
@@ -94,6 +97,12 @@ class Doctor:
         client = self.registry()
         client.send("GET", "/v2/", "its API")
         return client.base
+
+    def _nodes(self) -> str:
+        outcomes = self.fleet().visit(lambda node, engine, stop: engine.version, lambda outcome: None)
+        nodes.require_all(outcomes, "invoke nodes.status")
+        versions = sorted({outcome.result or "" for outcome in outcomes})
+        return f"{console.count(len(outcomes), 'engine')}, version {', '.join(versions)}"
 
 
 def require_ready(parts: list[Part]) -> None:

@@ -193,7 +193,7 @@ KEYS: tuple[Key, ...] = (
         values.path,
         "folder with ca.pem, cert.pem and key.pem for tcp:// nodes, or with such a folder named HOST",
     ),
-    Key("AT_ONCE", "8", values.count, "how many nodes are worked on at once"),
+    Key("AT_ONCE", "32", values.count, "how many nodes are worked on at once"),
     Key(
         "MON_IP",
         "127.0.0.1",

@@ -55,6 +55,22 @@ def test_each_thing_that_lacks_is_told_with_the_way_to_get_it(terminal: Terminal
     assert done.stderr == f"error: not ready: builder, base, registry\nhint: docker pull {image_name}:none\n"
 
 
+def test_nodes_are_asked_where_there_are_any(terminal: Terminal, engine: Engine, tmp_path: Path) -> None:
+    """Those that do not answer are named."""
+    (tmp_path / "nodes").write_text(f"unix://{engine.socket}\n")
+    well = json.loads(terminal.invoke(f"doctor --json --nodes @{tmp_path}/nodes").stdout)[-1]
+    assert (well["name"], well["well"], well["found"]) == (
+        "nodes",
+        True,
+        f"1 engine, version {engine.version}",
+    )
+    (tmp_path / "nodes").write_text(f"unix://{engine.socket} unix://{tmp_path}/none.sock\n")
+    lacking = json.loads(terminal.invoke(f"doctor --json --nodes @{tmp_path}/nodes").stdout)[-1]
+    assert lacking["well"] is False
+    assert lacking["found"] == f"1 of 2 nodes failed: unix://{tmp_path}/none.sock"
+    assert lacking["hint"] == "invoke nodes.status"
+
+
 def test_without_an_engine_the_rest_is_looked_at(terminal: Terminal, tmp_path: Path) -> None:
     """What only the engine could tell is neither well nor not."""
     done = terminal.invoke("doctor --json", DOCKER_HOST=f"unix://{tmp_path}/none.sock")

@@ -16,14 +16,14 @@ def status(run: Session, json: bool = False) -> None:
 
 
 @typed(
-    *("SOURCE_DIR", "BUILDER_IMAGE", "BASE_IMAGE", "REGISTRY", "STATE_DIR"),
+    *("SOURCE_DIR", "BUILDER_IMAGE", "BASE_IMAGE", "REGISTRY", "STATE_DIR", "NODES"),
     json="print one JSON document on stdout",
 )
 def doctor(run: Session, json: bool = False) -> None:
-    """Look for all that `build fix push` needs, and tell what to type for the rest."""
+    """Look for all that `build fix push nodes.pull` needs, and tell what to type for the rest."""
     from cephtasks.doctor import Doctor, require_ready
 
-    parts = list(Doctor(run.settings, lambda: run.engine, run.registry).look())
+    parts = list(Doctor(run.settings, lambda: run.engine, run.registry, lambda: run.fleet).look())
     report.parts(parts, json)
     require_ready(parts)
 
