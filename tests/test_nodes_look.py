@@ -111,6 +111,7 @@ def test_check_starts_the_tools_on_the_nodes(
     told = json.loads(broken.stdout)["nodes"]
     assert [node["ok"] for node in told] == [False] * 3
     assert all("breaks: " in node["error"] for node in told)
+    assert [(tool["tool"], tool["ok"]) for tool in told[0]["tools"]] == [("works", True), ("breaks", False)]
     for node in ("one", "ssh", "tls"):
         assert lab.engines[node].docker("ps", "--all", "--quiet").stdout == ""
 

@@ -45,6 +45,8 @@ def test_a_node_gets_the_ca_that_it_lacks(
 ) -> None:
     """First it is only told; --yes puts it there, nothing is started again, and then the node is ready."""
     with registry(tmp_path / "registry", tls=tls, network=isolated) as source:
+        terminal.set(NODES=far.url, REGISTRY=source.host)
+        unknown = terminal.invoke("nodes.setup")
         terminal.set(NODES=far.url, REGISTRY=source.host, REGISTRY_CA=tls.ca)
         told = terminal.invoke("nodes.setup")
         placed = isolated.docker / "certs.d" / source.host / "ca.crt"
@@ -53,7 +55,10 @@ def test_a_node_gets_the_ca_that_it_lacks(
         assert not placed.exists()
         done, again = terminal.invoke("nodes.setup --yes"), terminal.invoke("nodes.setup --json")
         pulled = far.docker("pull", f"{source.host}/nobody/pushed:this", check=False).stderr
-    assert told.returncode == 1
+    assert (told.returncode, unknown.returncode) == (1, 1)
+    assert (
+        unknown.stderr.splitlines()[-1] == "hint: REGISTRY_CA=FILE invoke nodes.setup --yes puts the CA there"
+    )
     assert "certificate signed by unknown authority" in told.stdout
     assert told.stderr.splitlines()[-1] == "hint: invoke nodes.setup --yes puts the CA there"
     assert f"{source.host}/ca.crt" in dry.stderr
@@ -61,6 +66,15 @@ def test_a_node_gets_the_ca_that_it_lacks(
     assert placed.read_bytes() == tls.ca.read_bytes()
     assert json.loads(again.stdout)["nodes"][0]["access"] == "ready"
     assert "manifest unknown" in pulled
+
+
+def test_a_ca_that_is_none_goes_to_no_node(far: Node, terminal: Terminal, tmp_path: Path) -> None:
+    """It is told before any node is asked."""
+    (tmp_path / "ca").write_text("no certificate")
+    terminal.set(NODES=far.url, REGISTRY="lab:5000", REGISTRY_CA=tmp_path / "ca")
+    done = terminal.invoke("nodes.setup --yes")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: REGISTRY_CA={tmp_path}/ca is no file with CA certificates\n")
 
 
 def test_what_stands_beside_the_ca_stays(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cephtasks import tools
 from cephtasks.engine import Engine
@@ -18,19 +19,27 @@ _NAMED = 3  # of the tools that do not start
 def check(
     fleet: Fleet, wanted: Target, names: Sequence[str], required: bool, on_end: OnEnd
 ) -> list[Outcome[tuple[Finding, ...]]]:
-    """Start tools of the image on every node; a node where one does not start has failed.
+    """Start tools of the image on every node; a node where one does not start has failed, with its findings.
 
     Where tools are `required` the image must have each of them.
     """
+    image = str(wanted.by_digest)
 
     def act(node: Node, engine: Engine, stop: threading.Event) -> tuple[Finding, ...]:
-        image = str(wanted.by_digest)
         engine.require_image(image, "invoke nodes.pull")
-        findings = tools.start(image, names, engine, required)
-        if faulty := [finding for finding in findings if not finding.ok]:
-            more = f" and {len(faulty) - _NAMED} more" if len(faulty) > _NAMED else ""
-            named = "; ".join(f"{finding.tool}: {finding.told}" for finding in faulty[:_NAMED])
-            raise CheckFailed(f"{named}{more}", f"invoke check {wanted.by_digest}")
-        return findings
+        return tools.start(image, names, engine, required)
 
-    return fleet.visit(act, on_end, _GRACE)
+    def tell(outcome: Outcome[tuple[Finding, ...]]) -> None:
+        on_end(_judged(outcome, image))
+
+    return [_judged(outcome, image) for outcome in fleet.visit(act, tell, _GRACE)]
+
+
+def _judged(outcome: Outcome[tuple[Finding, ...]], image: str) -> Outcome[tuple[Finding, ...]]:
+    """The outcome as a failure where a tool does not start."""
+    faulty = [finding for finding in outcome.result or () if not finding.ok]
+    if not faulty:
+        return outcome
+    more = f" and {len(faulty) - _NAMED} more" if len(faulty) > _NAMED else ""
+    named = "; ".join(f"{finding.tool}: {finding.told}" for finding in faulty[:_NAMED])
+    return replace(outcome, error=CheckFailed(f"{named}{more}", f"invoke check {image}"))

@@ -4,7 +4,7 @@ import shlex
 from contextlib import nullcontext
 
 from cephtasks import console, reference
-from cephtasks.errors import CephtasksError
+from cephtasks.errors import CephtasksError, PullNotTrusted
 from cephtasks.tasks import nodes_report as report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
@@ -119,10 +119,15 @@ def setup(run: Session, yes: bool = False, json: bool = False) -> None:
 
     fleet, target = run.fleet, parse(run.settings.target)
     report.warn_strangers(target, fleet)
-    ca = run.ca_of(target.registry) if yes else None
-    outcomes = nodes.set_up(fleet, target, ca.read_bytes() if ca else b"", report.unheard)
+    run.registry(target.registry)  # which refuses a REGISTRY_CA that is none
+    ca = run.ca_of(target.registry)
+    outcomes = nodes.set_up(fleet, target, ca.read_bytes() if ca and yes else b"", report.unheard)
     report.set_up(target, outcomes, json)
-    nodes.require_all(outcomes, _after_setup(run, target.registry, yes))
+    if any(isinstance(outcome.error, PullNotTrusted) for outcome in outcomes) and not yes:
+        hint = f"{'' if ca else 'REGISTRY_CA=FILE '}invoke nodes.setup --yes puts the CA there"
+    else:
+        hint = "do what the table says, for each node"
+    nodes.require_all(outcomes, hint)
 
 
 @typed(
@@ -164,9 +169,3 @@ def handover(
 
 def _again(task: str, reference: str) -> str:
     return f"invoke {task} {reference}".strip()
-
-
-def _after_setup(run: Session, registry: str, yes: bool) -> str:
-    """What to type where nodes still cannot pull."""
-    known = not yes and run.ca_of(registry)
-    return "invoke nodes.setup --yes puts the CA there" if known else "do what the table says, for each node"

@@ -89,12 +89,16 @@ def standing(
 def checked(wanted: "Target", outcomes: "Sequence[Outcome[tuple[Finding, ...]]]", as_json: bool) -> None:
     """On which nodes all tools start."""
     if as_json:
-        console.result_json({**wanted.document(), "nodes": [outcome.document() for outcome in outcomes]})
+        rest = [
+            {**outcome.document(), "tools": [finding.document() for finding in outcome.result or ()]}
+            for outcome in outcomes
+        ]
+        console.result_json({**wanted.document(), "nodes": rest})
         return
     rows = [
         (
             outcome.node.name,
-            "ok" if outcome.result is not None else "not ok",
+            "not ok" if outcome.error else "ok",
             f"{outcome.seconds:.1f} s",
             outcome.error.fact if outcome.error else console.count(len(outcome.result or ()), "tool"),
         )
