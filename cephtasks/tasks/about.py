@@ -6,7 +6,7 @@ from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
 
-@typed("IMAGE_NAME", "REGISTRY", "REPOSITORY", "TAG", json="print one JSON document on stdout")
+@typed("IMAGE_NAME", "REGISTRY", "REPOSITORY", "TAG")
 def status(run: Session, json: bool = False) -> None:
     """Show the image's layers, what a push would send, and how long each step took."""
     from cephtasks import status as look
@@ -17,7 +17,6 @@ def status(run: Session, json: bool = False) -> None:
 
 @typed(
     *("SOURCE_DIR", "BUILDER_IMAGE", "BASE_IMAGE", "REGISTRY", "STATE_DIR", "NODES"),
-    json="print one JSON document on stdout",
 )
 def doctor(run: Session, json: bool = False) -> None:
     """Look for all that `build fix push nodes.pull` needs, and tell what to type for the rest."""
@@ -28,7 +27,7 @@ def doctor(run: Session, json: bool = False) -> None:
     require_ready(parts)
 
 
-@typed(*(key.name for key in KEYS), json="print one JSON document on stdout")
+@typed(*(key.name for key in KEYS))
 def settings(run: Session, json: bool = False) -> None:
     """Show every setting, and where its value came from."""
     report.settings(run.settings, json)

@@ -30,7 +30,7 @@ def image(run: Session, folder: str = "", from_: str = "", deps_from: str = "") 
         console.result(builder_image.make(name, recipe, run.engine, from_))
 
 
-@typed("BUILDER_IMAGE", json="print one JSON document on stdout")
+@typed("BUILDER_IMAGE")
 def list_(run: Session, json: bool = False) -> None:
     """List this engine's builder images, and what they can be made from."""
     from cephtasks import builders

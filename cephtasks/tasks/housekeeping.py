@@ -1,7 +1,7 @@
 """Housekeeping: the tasks that change what registries hold."""
 
 from cephtasks import console, keep_rules, platforms, reference
-from cephtasks.tasks.reading import JSON_HELP, REACHED, repository_check
+from cephtasks.tasks.reading import REACHED, repository_check
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
@@ -13,7 +13,6 @@ from cephtasks.tasks.typed import typed
     src="the image, in any registry",
     dst="the name that it gets, in the same registry or another",
     platform="of several images only that for os/architecture[/variant] (default: all)",
-    json=JSON_HELP,
 )
 def copy(run: Session, src: str, dst: str, platform: str = "", json: bool = False) -> None:
     """Copy an image from a registry to another, byte for byte."""
@@ -64,7 +63,6 @@ def delete(run: Session, reference: str, yes: bool = False) -> None:
     keep_matching="keep tags that match this glob; may be given again and again",
     older_than="keep what is younger than this, as 36h, 14d or 2w",
     yes="do it; without this only what would go is shown",
-    json=JSON_HELP,
 )
 def prune(
     run: Session,

@@ -32,7 +32,6 @@ _TREE_HELP = "the install tree (default: SOURCE_DIR/build/install)"
 _ONTO_HELP = "an image in a registry whose layers are kept (default: the last of IMAGE_NAME)"
 _REFERENCE_HELP = "the image (default: IMAGE_NAME)"
 _TO_HELP = "where to, as registry/repository:tag (default: REGISTRY/REPOSITORY:TAG)"
-_JSON_HELP = "print one JSON document on stdout"
 
 
 @typed(
@@ -70,7 +69,6 @@ def build(run: Session, env: list[str], onto: str = "", trust_builder: bool = Fa
 @typed(
     "STATE_DIR",
     yes="do it; without this only what would go is shown",
-    json=_JSON_HELP,
 )
 def prune(run: Session, yes: bool = False, json: bool = False) -> None:
     """Show what is left here of earlier images, and remove it with --yes."""
@@ -124,7 +122,6 @@ def compact(run: Session, tree: str = "", yes: bool = False) -> None:
     tool="a tool to start instead of CHECK_TOOLS, which must exist; may be given again and again",
     deep="look at all files of the image, not only at those above the base and what these touch",
     tree="look at the files of this install tree, as they would be on the base; no tool is started",
-    json=_JSON_HELP,
 )
 def check(
     run: Session, tool: list[str], reference: str = "", deep: bool = False, tree: str = "", json: bool = False
@@ -183,7 +180,6 @@ def tag(run: Session, reference: str = "", to: str = "") -> None:
     reference=_REFERENCE_HELP,
     to=_TO_HELP,
     verify="read all of it back from the registry, and compare",
-    json=_JSON_HELP,
 )
 def push(run: Session, reference: str = "", to: str = "", verify: bool = False, json: bool = False) -> None:
     """Send to the registry what it lacks of the image."""

@@ -12,7 +12,6 @@ from cephtasks.tasks.typed import typed
 _CLUSTER = ("NODES", "NODES_CERTS", "AT_ONCE")
 _TARGET = ("REGISTRY", "REPOSITORY", "TAG", "REGISTRY_CA", "REGISTRY_INSECURE")
 _REFERENCE_HELP = "an image in a registry (default: REGISTRY/REPOSITORY:TAG)"
-_JSON_HELP = "print one JSON document on stdout"
 
 
 @typed(
@@ -22,7 +21,6 @@ _JSON_HELP = "print one JSON document on stdout"
     positional="reference",
     checks={"reference": reference.parse},
     reference=_REFERENCE_HELP,
-    json=_JSON_HELP,
 )
 def pull(run: Session, reference: str = "", json: bool = False) -> None:
     """Bring the image that was pushed to every node."""
@@ -46,7 +44,6 @@ def pull(run: Session, reference: str = "", json: bool = False) -> None:
     positional="reference",
     checks={"reference": reference.parse},
     reference=_REFERENCE_HELP,
-    json=_JSON_HELP,
 )
 def status(run: Session, reference: str = "", json: bool = False) -> None:
     """Show each node's engine, image, free disk, and what a pull would fetch."""
@@ -73,7 +70,6 @@ def status(run: Session, reference: str = "", json: bool = False) -> None:
     checks={"reference": reference.parse},
     reference=_REFERENCE_HELP,
     tool="start this tool, in place of CHECK_TOOLS; may be given again and again",
-    json=_JSON_HELP,
 )
 def check(run: Session, tool: list[str], reference: str = "", json: bool = False) -> None:
     """Start the tools of the image on every node."""
@@ -93,7 +89,6 @@ def check(run: Session, tool: list[str], reference: str = "", json: bool = False
     "REGISTRY",
     "REPOSITORY",
     yes="do it; without this only what would go is shown",
-    json=_JSON_HELP,
 )
 def prune(run: Session, yes: bool = False, json: bool = False) -> None:
     """Show which images of REPOSITORY later ones replaced on the nodes, and remove them with --yes."""
@@ -110,7 +105,6 @@ def prune(run: Session, yes: bool = False, json: bool = False) -> None:
     *_TARGET,
     "STATE_DIR",
     yes="put the registry's CA on the nodes that lack it",
-    json=_JSON_HELP,
 )
 def setup(run: Session, yes: bool = False, json: bool = False) -> None:
     """Tell what each node needs to pull from REGISTRY: a CA, an insecure entry, a login."""

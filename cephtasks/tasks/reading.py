@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from cephtasks.registry import Client
 
 REACHED = ("REGISTRY_CA", "REGISTRY_INSECURE")
-JSON_HELP = "print one JSON document on stdout"
 _FILTER_HELP = "only repositories whose names match this glob, as ceph/*"
 _REPOSITORY_HELP = "a repository of REGISTRY, or host/repository (default: REPOSITORY)"
 
@@ -50,7 +49,6 @@ def catalog(
     positional="repository",
     checks={"repository": repository_check},
     repository=_REPOSITORY_HELP,
-    json=JSON_HELP,
 )
 def tags(run: Session, repository: str = "", json: bool = False) -> None:
     """List the tags of a repository, one a line."""
@@ -67,7 +65,6 @@ def tags(run: Session, repository: str = "", json: bool = False) -> None:
     checks={"reference": reference.parse, "platform": platforms.parse},
     reference="a name in a registry, with tag or digest",
     platform="of several images that for os/architecture[/variant] (default: this machine's)",
-    json=JSON_HELP,
 )
 def inspect(run: Session, reference: str, platform: str = "", json: bool = False) -> None:
     """Show what a name means in a registry: index, manifest, config, layers."""
@@ -79,7 +76,7 @@ def inspect(run: Session, reference: str, platform: str = "", json: bool = False
     report.inspected(inspect(run.registry(named.registry), named, wanted), json)
 
 
-@typed("REGISTRY", *REACHED, filter=_FILTER_HELP, json=JSON_HELP)
+@typed("REGISTRY", *REACHED, filter=_FILTER_HELP)
 def du(
     run: Session,
     filter: str = "*",  # noqa: A002 — its name on the command line
@@ -102,7 +99,6 @@ def du(
     checks={"a": reference.parse, "b": reference.parse},
     a="the image that a node has",
     b="the image that it is to have",
-    json=JSON_HELP,
 )
 def diff(run: Session, a: str, b: str, json: bool = False) -> None:
     """Show what changed from image A to B, and what a node fetches."""

@@ -5,8 +5,6 @@ from cephtasks.tasks import local_registry_report as report
 from cephtasks.tasks.session import Session
 from cephtasks.tasks.typed import typed
 
-_JSON_HELP = "print one JSON document on stdout"
-
 
 @typed(
     "REGISTRY",
@@ -36,7 +34,7 @@ def down(run: Session) -> None:
     lifecycle.down(run.settings, lambda: run.engine, run.dry)
 
 
-@typed("STATE_DIR", json=_JSON_HELP)
+@typed("STATE_DIR")
 def status(run: Session, json: bool = False) -> None:
     """Show whether our own registry is up, and what it holds."""
     from cephtasks.local_registry import standing
@@ -49,7 +47,6 @@ def status(run: Session, json: bool = False) -> None:
 @typed(
     "STATE_DIR",
     untagged="also manifests that no tag leads to; nodes can no longer pull those by digest",
-    json=_JSON_HELP,
 )
 def gc(run: Session, untagged: bool = False, json: bool = False) -> None:
     """Remove from our own registry what no manifest names."""

@@ -18,7 +18,10 @@ from cephtasks.tasks.failures import one_line_failures
 from cephtasks.tasks.positional import is_given
 from cephtasks.tasks.session import Session
 
-ENV_FILE_HELP = "read this settings file instead of .env"
+_SHARED_HELP = {
+    "env_file": "read this settings file instead of .env",
+    "json": "print one JSON document on stdout",
+}
 
 Body = Callable[..., None]
 Check = Callable[[str], object]
@@ -34,7 +37,8 @@ def typed(
     """Make a task of a function that takes a Session and its own arguments.
 
     Each settings key that the task reads becomes a flag of it, as `--source-dir` for SOURCE_DIR.
-    `checks` read arguments that are not settings, and raise UsageError; `help_lines` describe them.
+    `checks` read arguments that are not settings, and raise UsageError; `help_lines` describe them, but for
+    `json`, which means the same everywhere.
     """
     flags = {key.attribute: key for key in KEYS if key.name in keys}
     assert len(flags) == len(keys), keys  # noqa: S101 — a misspelt key is a fault of ours
@@ -59,9 +63,8 @@ def typed(
 
         own = list(inspect.signature(body).parameters.values())
         added = [_parameter(name, default=_flag_default(key)) for name, key in flags.items()]
-        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [*own, *added, _parameter("env_file", default=None)]
-        )
+        every = [*own, *added, _parameter("env_file", default=None)]
+        run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
         return SettingsTask(
             run,
             name=body.__name__.strip("_").replace("_", "-"),
@@ -69,9 +72,9 @@ def typed(
             iterable=list(repeatable),
             auto_shortflags=False,
             help={
+                **{each.name: _SHARED_HELP[each.name] for each in every if each.name in _SHARED_HELP},
                 **help_lines,
                 **{name: key.comment for name, key in flags.items()},
-                "env_file": ENV_FILE_HELP,
             },
             checks={**{name: _setting_check(key) for name, key in flags.items()}, **(checks or {})},
         )
