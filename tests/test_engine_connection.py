@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cephtasks.engine import Engine, RunSpec
+from cephtasks.engine import Engine, RunSpec, connection
 from cephtasks.errors import CephtasksError, DockerHostInvalid, EngineRefused, EngineUnreachable
 from lab import ssh
 from lab.processes import free_port
@@ -180,8 +180,11 @@ def test_what_speaks_something_else_is_no_engine(tmp_path: Path, answer: bytes) 
     assert isinstance(error, EngineUnreachable)
 
 
-def test_an_engine_that_does_not_answer_is_given_up_soon(tmp_path: Path) -> None:
-    """A hung engine costs ten seconds, not a coffee."""
+def test_an_engine_that_does_not_answer_is_given_up_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hung engine costs as long as we are patient, not a coffee."""
+    monkeypatch.setattr(connection, "_PATIENCE", 1)
     with answering(tmp_path / "sock", None) as address:
         assert refusal(address).fact == f"no Docker engine answers at {address}: no answer in time"
 
