@@ -104,7 +104,7 @@ def test_check_starts_the_tools_on_the_nodes(
     well = terminal.invoke("nodes.check", PATH=lab.path)
     broken = terminal.invoke("nodes.check --tool works --tool breaks --json", PATH=lab.path)
     assert lacking.returncode == 1
-    assert "(invoke nodes.pull)" in lacking.stderr
+    assert lacking.stderr.endswith("hint: invoke nodes.pull\n")
     assert well.returncode == 0, well.stderr
     assert [line.split()[1] for line in well.stdout.splitlines()[1:]] == ["ok"] * 3
     assert broken.returncode == 1

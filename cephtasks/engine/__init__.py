@@ -5,12 +5,13 @@ from cephtasks.engine.client import Engine, EngineImage
 from cephtasks.engine.connection import CERTIFICATES
 from cephtasks.engine.containers import LABEL, Mount, OnOutput, RunResult, RunSpec
 from cephtasks.engine.logins import credentials
-from cephtasks.engine.pulls import ALREADY_THERE, DOWNLOADING, FETCHED, OnProgress
+from cephtasks.engine.pulls import ALREADY_THERE, DOWNLOADING, EXTRACTING, FETCHED, OnProgress
 
 __all__ = [
     "ALREADY_THERE",
     "CERTIFICATES",
     "DOWNLOADING",
+    "EXTRACTING",
     "FETCHED",
     "LABEL",
     "Capacity",

@@ -12,8 +12,8 @@ from cephtasks.reference import Reference
 
 OnProgress = Callable[[str, int, int | None, str], None]
 
-ALREADY_THERE, DOWNLOADING = "Already exists", "Downloading"
-FETCHED = frozenset({"Verifying Checksum", "Download complete", "Extracting", "Pull complete"})
+ALREADY_THERE, DOWNLOADING, EXTRACTING = "Already exists", "Downloading", "Extracting"
+FETCHED = frozenset({"Verifying Checksum", "Download complete", EXTRACTING, "Pull complete"})
 
 # What engines say that comes again, what it means, and what to type then; the first that fits is taken.
 _REASONS: tuple[tuple[str, type[PullFailed], str], ...] = (

@@ -147,12 +147,12 @@ def certificates_of(node: Node, folder: Path) -> Path | None:
     return own if own.is_dir() else folder
 
 
-def require_all(outcomes: Sequence[Outcome[Any]], again: str) -> None:
-    """Raise NodesFailed where a node failed; the hint is to type `again`."""
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
-        names = named([outcome.node for outcome in failed])
-        raise NodesFailed(f"{len(failed)} of {len(outcomes)} nodes failed: {names}", again)
+def require_all(outcomes: Sequence[Outcome[Any]], hint: str = "") -> None:
+    """Raise NodesFailed where a node failed; the hint is that of the first, unless another is given."""
+    errors = {outcome.node: outcome.error for outcome in outcomes if outcome.error}
+    if errors:
+        fact = f"{len(errors)} of {len(outcomes)} nodes failed: {named([*errors])}"
+        raise NodesFailed(fact, hint or next(iter(errors.values())).hint)
 
 
 def _by_node(outcomes: Iterable[Outcome[Result]]) -> dict[Node, Outcome[Result]]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from cephtasks import registry
-from cephtasks.engine import ALREADY_THERE, DOWNLOADING, FETCHED, Engine, OnProgress
+from cephtasks.engine import ALREADY_THERE, DOWNLOADING, EXTRACTING, FETCHED, Engine, OnProgress
 from cephtasks.jobs import Stopped
 from cephtasks.node_list import Node
 from cephtasks.nodes.fleet import Fleet, OnEnd, Outcome
 from cephtasks.oci import Image
 from cephtasks.reference import Reference
 
-OnNode = Callable[[str, int, int], None]  # node, bytes done, bytes in all as far as known
+OnNode = Callable[[str, int, int, str], None]  # node, bytes done, bytes in all as far as known, a note
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def pull(fleet: Fleet, wanted: Target, on_progress: OnNode, on_end: OnEnd) -> li
             if stop.is_set():
                 raise Stopped
             meter.note(layer, done, status)
-            on_progress(node.name, meter.done, meter.total)
+            unpacks = status == EXTRACTING and meter.done == meter.total
+            on_progress(node.name, meter.done, meter.total, "unpacking" if unpacks else "")
 
         try:
             had, config = _bring(engine, wanted, note)

@@ -35,7 +35,7 @@ def pull(run: Session, reference: str = "", json: bool = False) -> None:
             outcomes = nodes.pull(fleet, wanted, bars.update, report.pull_ended(bars))
         if not run.dry:
             report.pulled(wanted, outcomes, json)
-        nodes.require_all(outcomes, _again("nodes.pull", reference))
+        nodes.require_all(outcomes, f"invoke nodes.pull {reference}".strip())
 
 
 @typed(
@@ -58,7 +58,7 @@ def status(run: Session, reference: str = "", json: bool = False) -> None:
         console.warn(f"what a pull would fetch is not known: {error.fact}")
     outcomes = nodes.look(fleet, name, wanted, report.unheard)
     report.standing(name, wanted, outcomes, json)
-    nodes.require_all(outcomes, _again("nodes.status", reference))
+    nodes.require_all(outcomes)
 
 
 @typed(
@@ -79,9 +79,9 @@ def check(run: Session, tool: list[str], reference: str = "", json: bool = False
     fleet, name = run.fleet, parse(reference or run.settings.target)
     wanted = nodes.target(run.registry(name.registry), name)
     names = tool or run.settings.check_tools
-    outcomes = nodes.check(fleet, wanted, names, bool(tool), report.failure)
+    outcomes = nodes.check(fleet, wanted, names, bool(tool), report.unheard)
     report.checked(wanted, outcomes, json)
-    nodes.require_all(outcomes, _again("nodes.check", reference))
+    nodes.require_all(outcomes)
 
 
 @typed(
@@ -95,9 +95,9 @@ def prune(run: Session, yes: bool = False, json: bool = False) -> None:
     from cephtasks import nodes
 
     name = f"{run.settings.registry}/{run.settings.repository}"
-    outcomes = nodes.prune(run.fleet, name, yes, report.failure)
+    outcomes = nodes.prune(run.fleet, name, yes, report.unheard)
     report.pruned(outcomes, yes and not run.dry, json)
-    nodes.require_all(outcomes, f"invoke nodes.prune{' --yes' if yes else ''}")
+    nodes.require_all(outcomes)
 
 
 @typed(
@@ -159,7 +159,3 @@ def handover(
         console.result(("# cephadm\n" if both else "") + shlex.join(line))
     if ansible or both:
         console.result(("\n# ceph-ansible, in group_vars/all.yml\n" if both else "") + variables)
-
-
-def _again(task: str, reference: str) -> str:
-    return f"invoke {task} {reference}".strip()

@@ -8,7 +8,6 @@ from cephtasks.node_list import named
 
 if TYPE_CHECKING:
     from cephtasks.console import Bars
-    from cephtasks.errors import CephtasksError
     from cephtasks.findings import Finding
     from cephtasks.nodes import Access, Fleet, Outcome, Pulled, Standing, Superseded, Target
     from cephtasks.reference import Reference
@@ -29,12 +28,6 @@ def warn_strangers(reference: "Reference", fleet: "Fleet") -> None:
 
 def unheard(outcome: "Outcome[Any]") -> None:
     """Nothing, of a node that is soon in the table."""
-
-
-def failure(outcome: "Outcome[Any]") -> None:
-    """What is wrong with a node, as soon as that is known."""
-    if outcome.error:
-        console.say(f"{outcome.node}: {_why_failed(outcome.error)}")
 
 
 def pull_ended(bars: "Bars") -> "Callable[[Outcome[Any]], None]":
@@ -168,17 +161,14 @@ def _replaced(outcome: "Outcome[Superseded]", removed: bool) -> tuple[str, str]:
     return (f"{gone} removed" if removed else str(gone)), used
 
 
-def _why_failed(error: "CephtasksError") -> str:
-    return f"failed: {error.fact} ({error.hint})"
-
-
 def _document(outcome: "Outcome[Pulled]") -> dict[str, Any]:
     return {**outcome.document(), "fetched_bytes": outcome.result.fetched_bytes if outcome.result else None}
 
 
 def _pulled_or_failed(outcome: "Outcome[Pulled]") -> str:
     if outcome.result is None:
-        return _why_failed(outcome.error) if outcome.error else "failed"
+        error = outcome.error
+        return f"failed: {error.fact} ({error.hint})" if error else "failed"
     if outcome.result.had:
         return "has it already"
     return f"pulled {console.size(outcome.result.fetched_bytes)} in {outcome.seconds:.1f} s"
