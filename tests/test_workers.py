@@ -11,6 +11,7 @@ import pytest
 
 from cephtasks.builder import OUR_BUILDER
 from cephtasks.engine import Engine
+from lab import ssh
 from lab.processes import free_port, wait_until
 from lab.terminal import Terminal
 
@@ -61,15 +62,15 @@ def configure(terminal: Terminal, **more: str) -> None:
 
 
 @contextmanager
-def worker(terminal: Terminal, listen: str, *allowed: str) -> Iterator[str]:
+def worker(terminal: Terminal, listen: str, *allowed: str, **environment: str) -> Iterator[str]:
     """A worker that `builder.worker` starts and stops; what it prints, for BUILD_HOSTS."""
     words = [f"--listen={listen}", *(f"--allow={each}" for each in allowed)]
-    started = terminal.invoke("builder.worker", *words)
+    started = terminal.invoke("builder.worker", *words, **environment)
     try:
         assert started.returncode == 0, started.stderr
         yield started.stdout.strip()
     finally:
-        stopped = terminal.invoke("builder.worker --stop", f"--listen={listen}")
+        stopped = terminal.invoke("builder.worker --stop", f"--listen={listen}", **environment)
         assert stopped.returncode == 0, stopped.stderr
         assert container(listen) not in containers()
 
@@ -114,6 +115,19 @@ def test_two_workers_compile_what_one_machine_links(terminal: Terminal, gateway:
     here = int(one.rpartition("/")[2])  # of the same engine
     assert f"compiling with {here + 3 + here} jobs" in done.stderr
     assert any((terminal.folder / "ceph/build/install").rglob("libmany.so"))
+
+
+def test_a_worker_on_a_machine_behind_ssh(terminal: Terminal, gateway: str, tmp_path: Path) -> None:
+    """It is started and ended there, and compiles what is sent from here."""
+    place = f"{gateway}:{free_port()}"
+    (tmp_path / "sshd").mkdir()
+    with (
+        ssh.host(tmp_path / "sshd") as far,
+        worker(terminal, place, f"{gateway}/16", DOCKER_HOST=far.url, PATH=far.path) as printed,
+    ):
+        configure(terminal, BUILD_HOSTS=printed)
+        assert terminal.invoke("compile").returncode == 0
+        assert compiled(place)
 
 
 def test_a_worker_that_dies_in_the_middle_costs_no_build(terminal: Terminal, gateway: str) -> None:
