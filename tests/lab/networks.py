@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ADDRESS = "203.0.113.7"  # of those that RFC 5737 keeps for documentation
+ADDRESS = "198.51.100.7"  # of those that RFC 5737 keeps for documentation
 _numbers = itertools.count()
 
 
