@@ -57,7 +57,7 @@ def start(settings: Settings, engine: Engine, name: str) -> OneNode:
 
 
 def stop(settings: Settings, engine: Engine, wipe: bool) -> bool:
-    """End it, its daemons one after the other; with `wipe` its data goes too. Whether it ran."""
+    """End it, the monitor last; with `wipe` its data goes too. Whether it ran."""
     container = name_of(settings)
     ran = bool(engine.running(container))
     engine.remove(container, _STOPPING)

@@ -61,7 +61,7 @@ def test_the_line_is_run_on_the_host_that_is_named(
 ) -> None:
     """Over ssh, and what that host says is told; here that it has no Ceph."""
     host = f"ssh://{urlsplit(lab.urls['ssh']).netloc}"
-    line = f"ssh {host} -- 'ceph orch upgrade start --image {registry}/{_REPOSITORY}@{image.digest}'"
+    line = f"ssh -- {host} 'ceph orch upgrade start --image {registry}/{_REPOSITORY}@{image.digest}'"
     dry = terminal.invoke("--dry nodes.handover --on", host)
     assert dry.stderr.splitlines()[-1] == line
     done = terminal.invoke("nodes.handover --on", host, PATH=lab.path)

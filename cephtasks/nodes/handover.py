@@ -43,7 +43,7 @@ def as_yaml(variables: dict[str, str | bool]) -> str:
 def run(words: tuple[str, ...], host: str, dry: bool) -> None:
     """Have `ceph`, or else `cephadm`, of this machine or of `host` do it. Raises HandoverFailed."""
     if host:
-        words = ("ssh", host, "--", shlex.join(words))
+        words = ("ssh", "--", host, shlex.join(words))
     elif not shutil.which(words[0]) and shutil.which("cephadm"):
         words = ("cephadm", "shell", "--", *words)
     if dry:
