@@ -201,7 +201,7 @@ KEYS: tuple[Key, ...] = (
         "the address of the monitor and all else that `start` starts",
     ),
     Key(
-        "CEPH_PUBLIC_NETWORK",
+        "CEPH_NETWORK",
         "",
         values.optional_ip_network,
         "the network of that cluster and its clients, as 10.0.0.0/24",

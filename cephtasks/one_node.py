@@ -21,6 +21,7 @@ _PAUSE = 1.0
 _STOPPING = 60  # seconds for the daemons to end by themselves
 _STATUS = ("ceph", "--connect-timeout", "5", "status", "--format", "json")
 _LAST_LINES = 5
+_NETWORK = ("CEPH_NETWORK", "CEPH_PUBLIC_NETWORK")  # as a singlenode and as ceph-container's demo have it
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _spec(engine: Engine, image: EngineImage, name: str, settings: Settings) -> 
         name,
         command=command,
         entrypoint=entrypoint,
-        env={"MON_IP": settings.mon_ip, "CEPH_PUBLIC_NETWORK": settings.ceph_public_network},
+        env={"MON_IP": settings.mon_ip, **dict.fromkeys(_NETWORK, settings.ceph_network)},
         mounts=(Mount(settings.ceph_config_dir.absolute(), "/etc/ceph"),),
         volumes={name_of(settings): _DATA},
         network="host",
@@ -109,14 +110,18 @@ def _spec(engine: Engine, image: EngineImage, name: str, settings: Settings) -> 
 
 
 def _means(engine: Engine, image: EngineImage, name: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Entrypoint and command; ceph-container's images have an entrypoint.sh with a scenario named demo."""
+    """Entrypoint and command.
+
+    A singlenode, of https://github.com/systemslab/docker-cephdev, may lie in an image of ceph-container,
+    whose own entrypoint.sh has a scenario named demo.
+    """
     own = image.entrypoint[0].rpartition("/")[2] if image.entrypoint else ""
-    if own == "entrypoint.sh":
-        return None, ("demo",)
     if own == "singlenode":
         return None, ()
     if engine.has_program(image, "singlenode"):
         return ("singlenode",), ()
+    if own == "entrypoint.sh":
+        return None, ("demo",)
     if not engine.has_program(image, "ceph-mon"):
         raise CephNotStarted(f"{name} has neither a singlenode nor a ceph-mon", "invoke settings")
     script = resources.files("cephtasks").joinpath("one-node-ceph.sh").read_text()

@@ -67,7 +67,7 @@ class Settings:
     nodes_certs: Path
     at_once: int
     mon_ip: str
-    ceph_public_network: str
+    ceph_network: str
     ceph_config_dir: Path
     origins: Mapping[str, str] = field(compare=False)
     warnings: tuple[str, ...] = field(compare=False)
@@ -240,7 +240,7 @@ def _derived(read: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "image_name": read["image_name"] or repository,
         "tag": read["tag"] or reference.legal_tag(source.rpartition("/")[2]),
-        "ceph_public_network": read["ceph_public_network"] or f"{read['mon_ip']}/32",
+        "ceph_network": read["ceph_network"] or f"{read['mon_ip']}/32",
         "ceph_config_dir": read["ceph_config_dir"] or read["state_dir"] / "ceph",
     }
 

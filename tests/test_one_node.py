@@ -23,6 +23,7 @@ def terminal(image_name: str, tmp_path: Path) -> Terminal:
     ("program", "entrypoint", "expected"),
     [
         ("bin/singlenode", "", "--entrypoint=singlenode {image}"),
+        ("bin/singlenode", "/entrypoint.sh", "--entrypoint=singlenode {image}"),
         ("opt/singlenode", "/opt/singlenode", "{image}"),
         ("entrypoint.sh", "/entrypoint.sh", "{image} demo"),
         ("bin/ceph-mon", "", "--entrypoint=sh {image} -c"),
@@ -42,6 +43,7 @@ def test_an_image_is_started_by_its_own_means(
     for option in (
         "--network=host",
         "--env=MON_IP=127.83.4.5",
+        "--env=CEPH_NETWORK=127.83.4.5/32",
         "--env=CEPH_PUBLIC_NETWORK=127.83.4.5/32",
         f"--mount=type=bind,source={config},target=/etc/ceph",
     ):

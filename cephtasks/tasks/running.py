@@ -8,7 +8,7 @@ _PLACE = ("CEPH_CONFIG_DIR", "STATE_DIR")
 
 
 @typed(
-    *("IMAGE_NAME", "MON_IP", "CEPH_PUBLIC_NETWORK", *_PLACE),
+    *("IMAGE_NAME", "MON_IP", "CEPH_NETWORK", *_PLACE),
     positional="reference",
     checks={"reference": reference.parse},
     reference="an image of the engine (default: IMAGE_NAME)",
