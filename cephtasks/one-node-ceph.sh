@@ -23,6 +23,11 @@ finish() {
 }
 trap 'finish 0' TERM INT
 
+if [ -e /etc/ceph/ceph.conf ] && [ ! -e /etc/ceph/made-by-cephtasks ]; then
+    echo "the folder for ceph.conf has that of another cluster: CEPH_CONFIG_DIR=FOLDER in .env" >&2
+    exit 1
+fi
+touch /etc/ceph/made-by-cephtasks
 mkdir -p $data/mon/ceph-a $data/mgr/ceph-a $data/osd/ceph-0 $data/mds/ceph-a /var/run/ceph
 if [ ! -e $data/whole ]; then
     rm -rf $data/mon/ceph-a/* $data/osd/ceph-0/*

@@ -11,7 +11,7 @@ import pytest
 from cephtasks.reference import parse
 from cephtasks.registry import Client, push
 from cephtasks.store import Store
-from lab import ceph
+from lab import ceph, ssh
 from lab.images import packed
 from lab.terminal import Terminal
 
@@ -43,6 +43,18 @@ def client(terminal: Terminal, *words: str, stdin: str = "") -> str:
     return subprocess.run(
         [*run, *words], input=stdin, check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+def test_the_files_of_another_cluster_are_safe_on_another_machine(terminal: Terminal, tmp_path: Path) -> None:
+    """Behind ssh only the container sees them; it ends before it writes anything."""
+    (config := terminal.folder / "state/ceph").mkdir(parents=True)
+    (config / "ceph.conf").write_text("[global]\n")
+    (tmp_path / "sshd").mkdir()
+    with ssh.host(tmp_path / "sshd") as far:
+        done = terminal.invoke("start", DOCKER_HOST=far.url, PATH=far.path)
+    assert done.returncode == 1
+    assert "error: Ceph ended: the folder for ceph.conf has that of another cluster" in done.stderr
+    assert {file.name: file.read_text() for file in config.iterdir()} == {"ceph.conf": "[global]\n"}
 
 
 def handed_over(terminal: Terminal, container: str, registry: str) -> str:
