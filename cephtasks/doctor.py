@@ -99,7 +99,7 @@ class Doctor:
         return client.base
 
     def _nodes(self) -> str:
-        outcomes = self.fleet().visit(lambda node, engine, stop: engine.version, lambda outcome: None)
+        outcomes = self.fleet().visit(lambda node, engine, stop: engine.version)
         nodes.require_all(outcomes, "invoke nodes.status")
         versions = sorted({outcome.result or "" for outcome in outcomes})
         return f"{console.count(len(outcomes), 'engine')}, version {', '.join(versions)}"

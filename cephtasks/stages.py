@@ -1,6 +1,7 @@
 """Stages: remember when each step from an edit to the nodes was taken, and how long it took."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,14 +46,18 @@ class Stages:
         """The steps of an image that follow on each other, the last edit's first."""
         return latest(self._read().get(image, {}))
 
-    def note(self, image: str, *stages: Stage) -> None:
-        """Remember steps of an image; what cannot be written costs the table of `status`, no more."""
+    def note(self, image: str, steps: Mapping[str, Stage | None]) -> None:
+        """Remember steps of an image, and forget those that are None.
+
+        What cannot be written costs the table of `status`, no more.
+        """
         if not self.file.parent.is_dir():
             return  # no step has done anything yet
         known = self._read()
-        known[image] = {**known.get(image, {}), **{stage.name: stage for stage in stages}}
-        document = {name: [each.document() for each in steps.values()] for name, steps in known.items()}
-        beside = self.file.with_name(f"{self.file.name}.new")
+        merged = {**known.get(image, {}), **steps}
+        known[image] = {name: step for name, step in merged.items() if step is not None}
+        document = {name: [each.document() for each in taken.values()] for name, taken in known.items()}
+        beside = self.file.with_name(f"{self.file.name}.{os.getpid()}")
         try:
             beside.write_text(json.dumps(document, indent=2) + "\n")
             beside.replace(self.file)
@@ -62,19 +67,24 @@ class Stages:
     @contextmanager
     def timed(self, image: str, name: str) -> Iterator[OnEdit]:
         """Remember the block as a step, also where it fails; it gets what to call with its edit's time."""
-        steps, began, error = [], time.time(), ""
+        steps: dict[str, Stage | None] = {}
+        began, error = time.time(), ""
 
         def edited(at: float | None) -> None:
-            if at is not None:
-                steps.append(Stage(EDIT, at))
+            # That of an earlier line is not of this one, where there is none now.
+            steps[EDIT] = None if at is None else Stage(EDIT, at)
 
         try:
             yield edited
         except CephtasksError as failure:
             error = failure.fact
             raise
+        except KeyboardInterrupt:
+            error = "stopped"
+            raise
         finally:
-            self.note(image, *steps, Stage(name, began, time.time() - began, error))
+            steps[name] = Stage(name, began, time.time() - began, error)
+            self.note(image, steps)
 
     def _read(self) -> dict[str, dict[str, Stage]]:
         try:

@@ -15,7 +15,7 @@ from lab.terminal import Terminal
 
 
 def test_a_step_is_remembered_until_it_is_taken_again(tmp_path: Path) -> None:
-    """Each image has its own; a failure is remembered with its reason, Ctrl-C as a step without one."""
+    """Each image has its own; a failure is remembered with its reason."""
     stages = Stages(tmp_path / "stages.json")
     with stages.timed("one", "compile") as edited:
         edited(12.5)
@@ -29,6 +29,24 @@ def test_a_step_is_remembered_until_it_is_taken_again(tmp_path: Path) -> None:
     assert (pushed.name, pushed.error) == ("push", "no such registry")
     assert edit.began < compiled.began <= compiled.ended <= pushed.began
     assert [stage.name for stage in stages.of("other")] == ["pack"]
+
+
+def test_an_edit_is_of_the_compile_that_it_led_to(tmp_path: Path) -> None:
+    """A later compile that has none, as all is committed by then, is not counted from it."""
+    stages = Stages(tmp_path / "stages.json")
+    for at in (12.5, None):
+        with stages.timed("one", "compile") as edited:
+            edited(at)
+    assert [stage.name for stage in stages.of("one")] == ["compile"]
+
+
+def test_a_step_that_was_stopped_is_told_so(tmp_path: Path) -> None:
+    """It has not ended well."""
+    stages = Stages(tmp_path / "stages.json")
+    with pytest.raises(KeyboardInterrupt), stages.timed("one", "compile"):
+        raise KeyboardInterrupt
+    assert [stage.error for stage in stages.of("one")] == ["stopped"]
+    assert [file.name for file in tmp_path.iterdir()] == ["stages.json"]
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"one": [{}]}', '{"one": 3}'])

@@ -246,8 +246,8 @@ class Engine:
 
         Raises EngineRefused.
         """
-        self._show("docker", "cp", path, f"$(docker create --volume={folder}:{folder} scratch true):{folder}")
-        if not self.dry:
+        container = f"$(docker create --volume={folder}:{folder} scratch true)"
+        if self._changes("docker", "cp", path, f"{container}:{folder}"):
             with _translated(f"docker cp {path}"):
                 files.put_on_host(self._api, folder, path, content)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from cephtasks.engine import Engine
 from cephtasks.errors import PullNotTrusted
 from cephtasks.node_list import Node
-from cephtasks.nodes.fleet import Fleet, OnEnd, Outcome
+from cephtasks.nodes.fleet import Fleet, Outcome
 from cephtasks.reference import Reference
 
 CERTS_FOLDER = "/etc/docker/certs.d"  # read at each pull, so no engine has to be started again
@@ -19,7 +19,7 @@ class Access(StrEnum):
     GOT_CA = "got the CA"
 
 
-def set_up(fleet: Fleet, wanted: Reference, ca: bytes, on_end: OnEnd) -> list[Outcome[Access]]:
+def set_up(fleet: Fleet, wanted: Reference, ca: bytes) -> list[Outcome[Access]]:
     """Have every engine ask the registry, in whose name it is known; one that cannot pull has failed.
 
     An engine that does not know the CA gets `ca`, its certificate in PEM, where that is not empty.
@@ -37,4 +37,4 @@ def set_up(fleet: Fleet, wanted: Reference, ca: bytes, on_end: OnEnd) -> list[Ou
             return Access.GOT_CA
         return Access.READY
 
-    return fleet.visit(act, on_end)
+    return fleet.visit(act)

@@ -9,15 +9,14 @@ from cephtasks.engine import Engine
 from cephtasks.errors import CheckFailed
 from cephtasks.findings import Finding
 from cephtasks.node_list import Node
-from cephtasks.nodes.fleet import Fleet, OnEnd, Outcome
+from cephtasks.nodes.fleet import Fleet, Outcome
 from cephtasks.nodes.pulls import Target
 
-_GRACE = 10.0  # seconds to take containers away after Ctrl-C
 _NAMED = 3  # of the tools that do not start
 
 
 def check(
-    fleet: Fleet, wanted: Target, names: Sequence[str], required: bool, on_end: OnEnd
+    fleet: Fleet, wanted: Target, names: Sequence[str], required: bool
 ) -> list[Outcome[tuple[Finding, ...]]]:
     """Start tools of the image on every node; a node where one does not start has failed, with its findings.
 
@@ -29,10 +28,7 @@ def check(
         engine.require_image(image, "invoke nodes.pull")
         return tools.start(image, names, engine, required)
 
-    def tell(outcome: Outcome[tuple[Finding, ...]]) -> None:
-        on_end(_judged(outcome, image))
-
-    return [_judged(outcome, image) for outcome in fleet.visit(act, tell, _GRACE)]
+    return [_judged(outcome, image) for outcome in fleet.visit(act)]
 
 
 def _judged(outcome: Outcome[tuple[Finding, ...]], image: str) -> Outcome[tuple[Finding, ...]]:

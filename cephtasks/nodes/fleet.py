@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,8 +24,9 @@ from cephtasks.node_list import Node, named
 from cephtasks.registry import is_loopback
 from cephtasks.settings import Settings
 
-PAUSES = (1.0, 4.0)  # seconds before those that failed are asked again
+_PAUSES = (1.0, 4.0)  # seconds before those that failed are asked again
 _PIONEERS = 3  # nodes that go first, each alone, until one of them is well
+_GRACE = 10.0  # seconds at most that nodes get to take containers away, after Ctrl-C
 
 Result = TypeVar("Result")
 Act = Callable[[Node, Engine, threading.Event], Result]
@@ -64,35 +65,32 @@ class Fleet:
     certificates: Path
     dry: bool = False
     echo: bool = False
-    pauses: Sequence[float] = field(default=PAUSES)
 
-    def visit(self, act: Act[Result], on_end: OnEnd, grace: float = 1.0) -> list[Outcome[Result]]:
-        """What became of each node, in their order; `on_end` is told of each as it ends.
-
-        `grace` is how many seconds a node gets to put away what it began, after Ctrl-C.
-        """
-        return self._visit(self.nodes, act, on_end, grace)
+    def visit(self, act: Act[Result]) -> list[Outcome[Result]]:
+        """What became of each node, in their order."""
+        return run_all([partial(self._attend, node, act) for node in self.nodes], self.at_once, _GRACE)
 
     def send(self, act: Act[Result], on_end: OnEnd) -> list[Outcome[Result]]:
         """The same for what loads a registry: one node first, and again what may pass.
 
-        The first node fills the mirrors that stand between. Where it fails the next one goes first, but
-        after a few of them the others go too: what is wrong with some need not be wrong with all.
+        `on_end` is told of each as it ends. The first node fills the mirrors that stand between. Where it
+        fails the next one goes first, but after a few of them the others go too: what is wrong with some
+        need not be wrong with all.
         """
         ended: dict[Node, Outcome[Result]] = {}
         for node in self.nodes[:_PIONEERS]:
-            ended |= _by_node(self._visit([node], act, on_end))
+            ended |= _by_node(self._told([node], act, on_end))
             if ended[node].error is None:
                 break
         rest = [node for node in self.nodes if node not in ended]
-        ended |= _by_node(self._visit(rest, act, on_end))
-        for attempt, pause in enumerate(self.pauses, start=2):
+        ended |= _by_node(self._told(rest, act, on_end))
+        for attempt, pause in enumerate(_PAUSES, start=2):
             again = [node for node in self.nodes if _may_pass(ended[node].error)]
             if not again:
                 break
             console.say(f"trying again in {pause:.0f} s: {named(again)}")
             time.sleep(pause)
-            for outcome in self._visit(again, act, on_end):
+            for outcome in self._told(again, act, on_end):
                 ended[outcome.node] = replace(outcome, attempts=attempt)
         return [ended[node] for node in self.nodes]
 
@@ -101,13 +99,15 @@ class Fleet:
         others = (node for node in self.nodes if node.host and not is_loopback(node.host))
         return tuple(others) if is_loopback(registry) else ()
 
-    def _visit(
-        self, nodes: Iterable[Node], act: Act[Result], on_end: OnEnd, grace: float = 1.0
-    ) -> list[Outcome[Result]]:
-        jobs = [partial(self._attend, node, act, on_end) for node in nodes]
-        return run_all(jobs, self.at_once, grace)
+    def _told(self, nodes: Iterable[Node], act: Act[Result], on_end: OnEnd) -> list[Outcome[Result]]:
+        def attend(node: Node, stop: threading.Event) -> Outcome[Result]:
+            outcome = self._attend(node, act, stop)
+            on_end(outcome)
+            return outcome
 
-    def _attend(self, node: Node, act: Act[Result], on_end: OnEnd, stop: threading.Event) -> Outcome[Result]:
+        return run_all([partial(attend, node) for node in nodes], self.at_once)
+
+    def _attend(self, node: Node, act: Act[Result], stop: threading.Event) -> Outcome[Result]:
         started = time.monotonic()
         try:
             engine = Engine.connect(self.dry, self.echo, node.url, certificates_of(node, self.certificates))
@@ -115,11 +115,9 @@ class Fleet:
                 result = act(node, engine, stop)
             finally:
                 engine.close()
-            outcome = Outcome(node, time.monotonic() - started, result)
+            return Outcome(node, time.monotonic() - started, result)
         except CephtasksError as error:
-            outcome = Outcome(node, time.monotonic() - started, error=error)
-        on_end(outcome)
-        return outcome
+            return Outcome(node, time.monotonic() - started, error=error)
 
 
 def fleet(settings: Settings, dry: bool = False, echo: bool = False) -> Fleet:

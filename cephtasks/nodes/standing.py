@@ -10,7 +10,7 @@ from typing import Any
 from cephtasks.engine import Engine, EngineImage, RunSpec
 from cephtasks.errors import ContainerFailed, EngineRefused, ImageNotFound
 from cephtasks.node_list import Node
-from cephtasks.nodes.fleet import Fleet, OnEnd, Outcome
+from cephtasks.nodes.fleet import Fleet, Outcome
 from cephtasks.nodes.pulls import Target
 from cephtasks.oci import Image
 from cephtasks.reference import Reference
@@ -45,7 +45,7 @@ class Standing:
         }
 
 
-def look(fleet: Fleet, reference: Reference, wanted: Target | None, on_end: OnEnd) -> list[Outcome[Standing]]:
+def look(fleet: Fleet, reference: Reference, wanted: Target | None) -> list[Outcome[Standing]]:
     """How every node stands to an image; nothing is changed. Without `wanted` only to its repository."""
 
     def act(node: Node, engine: Engine, stop: threading.Event) -> Standing:
@@ -53,7 +53,7 @@ def look(fleet: Fleet, reference: Reference, wanted: Target | None, on_end: OnEn
         layers, size = missing(wanted.image, images) if wanted else (None, None)
         return Standing(engine.version, digests(reference.name, images), _free(engine, images), layers, size)
 
-    return fleet.visit(act, on_end)
+    return fleet.visit(act)
 
 
 def digests(name: str, images: Iterable[EngineImage]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 from cephtasks.engine import Engine
 from cephtasks.errors import EngineRefused
 from cephtasks.node_list import Node
-from cephtasks.nodes.fleet import Fleet, OnEnd, Outcome
+from cephtasks.nodes.fleet import Fleet, Outcome
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Superseded:
         return {"images": list(self.digests), "used": list(self.used)}
 
 
-def prune(fleet: Fleet, name: str, remove: bool, on_end: OnEnd) -> list[Outcome[Superseded]]:
+def prune(fleet: Fleet, name: str, remove: bool) -> list[Outcome[Superseded]]:
     """What every node has of `registry/repository` without a tag, and with `remove` no longer has.
 
     Layers that other images need stay, and so does what a container uses.
@@ -39,7 +39,7 @@ def prune(fleet: Fleet, name: str, remove: bool, on_end: OnEnd) -> list[Outcome[
         used = [digest for digest in found if remove and not _removed(engine, digest)]
         return Superseded(tuple(found), tuple(used))
 
-    return fleet.visit(act, on_end)
+    return fleet.visit(act)
 
 
 def _removed(engine: Engine, digest: str) -> bool:

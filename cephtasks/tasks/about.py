@@ -15,9 +15,7 @@ def status(run: Session, json: bool = False) -> None:
     report.status(look.read(run.settings, run.stock), taken, json)
 
 
-@typed(
-    *("SOURCE_DIR", "BUILDER_IMAGE", "BASE_IMAGE", "REGISTRY", "STATE_DIR", "NODES"),
-)
+@typed("SOURCE_DIR", "BUILDER_IMAGE", "BASE_IMAGE", "REGISTRY", "STATE_DIR", "NODES")
 def doctor(run: Session, json: bool = False) -> None:
     """Look for all that `build fix push nodes.pull` needs, and tell what to type for the rest."""
     from cephtasks.doctor import Doctor, require_ready

@@ -1,7 +1,6 @@
 """Image: the tasks from a base image and a source tree to an image in a registry."""
 
 import shlex
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,7 +126,7 @@ def check(
     run: Session, tool: list[str], reference: str = "", deep: bool = False, tree: str = "", json: bool = False
 ) -> None:
     """Tell what is not well: tools that do not start, and files that lack something."""
-    with nullcontext() if reference or tree else run.stage("check"):
+    with run.stage("check", of_another=bool(reference or tree)):
         checked = _checked(run, reference, tool, deep, tree)
         check_report.checked(checked, json)
         checked.require_ok(_next_to_check(reference, tree))
@@ -187,7 +186,7 @@ def push(run: Session, reference: str = "", to: str = "", verify: bool = False, 
     from cephtasks.stripping import debug_name, debug_tag
 
     name, target = reference or run.settings.image_name, parse(to or run.settings.target)
-    with nullcontext() if reference else run.stage("push"):
+    with run.stage("push", of_another=bool(reference)):
         debug = run.store.image(debug_name(name)) if run.settings.strip else None
         if debug is not None:
             debug_target = replace(target, tag=debug_tag(target.tag or ""), digest=None)

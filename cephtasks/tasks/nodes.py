@@ -1,7 +1,6 @@
 """Nodes: the tasks that bring an image to the nodes of a cluster, and look after them."""
 
 import shlex
-from contextlib import nullcontext
 
 from cephtasks import console, reference
 from cephtasks.errors import CephtasksError, PullNotTrusted
@@ -28,7 +27,7 @@ def pull(run: Session, reference: str = "", json: bool = False) -> None:
     from cephtasks.reference import parse
 
     fleet, name = run.fleet, parse(reference or run.settings.target)
-    with nullcontext() if reference else run.stage("nodes.pull"):
+    with run.stage("nodes.pull", of_another=bool(reference)):
         wanted = nodes.target(run.registry(name.registry), name)
         report.pulling(wanted, fleet)
         with console.bars() as bars:
@@ -56,7 +55,7 @@ def status(run: Session, reference: str = "", json: bool = False) -> None:
         wanted = nodes.target(run.registry(name.registry), name)
     except CephtasksError as error:
         console.warn(f"what a pull would fetch is not known: {error.fact}")
-    outcomes = nodes.look(fleet, name, wanted, report.unheard)
+    outcomes = nodes.look(fleet, name, wanted)
     report.standing(name, wanted, outcomes, json)
     nodes.require_all(outcomes)
 
@@ -79,7 +78,7 @@ def check(run: Session, tool: list[str], reference: str = "", json: bool = False
     fleet, name = run.fleet, parse(reference or run.settings.target)
     wanted = nodes.target(run.registry(name.registry), name)
     names = tool or run.settings.check_tools
-    outcomes = nodes.check(fleet, wanted, names, bool(tool), report.unheard)
+    outcomes = nodes.check(fleet, wanted, names, bool(tool))
     report.checked(wanted, outcomes, json)
     nodes.require_all(outcomes)
 
@@ -95,7 +94,7 @@ def prune(run: Session, yes: bool = False, json: bool = False) -> None:
     from cephtasks import nodes
 
     name = f"{run.settings.registry}/{run.settings.repository}"
-    outcomes = nodes.prune(run.fleet, name, yes, report.unheard)
+    outcomes = nodes.prune(run.fleet, name, yes)
     report.pruned(outcomes, yes and not run.dry, json)
     nodes.require_all(outcomes)
 
@@ -115,7 +114,7 @@ def setup(run: Session, yes: bool = False, json: bool = False) -> None:
     report.warn_strangers(target, fleet)
     run.registry(target.registry)  # which refuses a REGISTRY_CA that is none
     ca = run.ca_of(target.registry)
-    outcomes = nodes.set_up(fleet, target, ca.read_bytes() if ca and yes else b"", report.unheard)
+    outcomes = nodes.set_up(fleet, target, ca.read_bytes() if ca and yes else b"")
     report.set_up(target, outcomes, json)
     if any(isinstance(outcome.error, PullNotTrusted) for outcome in outcomes) and not yes:
         hint = f"{'' if ca else 'REGISTRY_CA=FILE '}invoke nodes.setup --yes puts the CA there"

@@ -26,10 +26,6 @@ def warn_strangers(reference: "Reference", fleet: "Fleet") -> None:
         console.warn(f"each looks for {reference.registry} on its own host: {named(strangers)}")
 
 
-def unheard(outcome: "Outcome[Any]") -> None:
-    """Nothing, of a node that is soon in the table."""
-
-
 def pull_ended(bars: "Bars") -> "Callable[[Outcome[Any]], None]":
     """What tells, as each node ends, what became of it, and takes its bar away."""
 

@@ -63,9 +63,9 @@ class Session:
         return nodes.fleet(self.settings, self.dry, self._echo)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[OnEdit]:
-        """Remember the block as a step of IMAGE_NAME from an edit to the nodes, for `status`."""
-        if self.dry:
+    def stage(self, name: str, of_another: bool = False) -> Iterator[OnEdit]:
+        """Remember the block as a step of IMAGE_NAME from an edit to the nodes, unless it is `of_another`."""
+        if self.dry or of_another:
             yield lambda at: None
             return
         with self.stages.timed(self.settings.image_name, name) as edited:
