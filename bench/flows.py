@@ -18,9 +18,9 @@ _LOCAL = "committed:latest"
 Pushed = Mapping[str, Any]  # what `push --json` prints
 
 
-def pack_push(terminal: Terminal, tree: Path) -> Pushed:
-    """Our way; what `push --json` says."""
-    printed = invoke(terminal, "pack", "--tree", str(tree), "push", "--json")
+def pack_push(terminal: Terminal, tree: Path, *options: str) -> Pushed:
+    """Our way, with options of `pack`; what `push --json` says."""
+    printed = invoke(terminal, "pack", "--tree", str(tree), *options, "push", "--json")
     pushed: Pushed = json.loads(printed[printed.index("{") :])
     return pushed
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cephtasks import console, goal, intake, loader, oci, pack, tools, tree
+from cephtasks import console, delivery, goal, intake, loader, oci, pack, tools, tree
 from cephtasks.contents import contents_of
 from cephtasks.engine import EngineImage, OnProgress
 from cephtasks.errors import CheckFailed
@@ -59,7 +59,7 @@ def check(
     named they must be there, and only they are started; files are looked at then only with `deep`.
     Raises ToolInvalid, ToolsMissing, ImageNotFound, ContainerFailed, EngineRefused, StoreFailed, BlobDamaged.
     """
-    there = places.engine.require_image(name, f"invoke build, or docker pull {name}")
+    there = delivery.bring(places.store, places.engine, name, f"invoke build, or docker pull {name}")
     image = _stored(settings, places, there, deep) if deep or not names else None
     wanted = names or settings.check_tools
     if image is None:
@@ -101,8 +101,8 @@ def check_tree(settings: Settings, places: Places, folder: Path) -> Checked:
 
 
 def fetched(places: Places, reference: str, on_progress: OnProgress) -> None:
-    """Have the engine pull an image that it lacks; raises PullFailed."""
-    if places.engine.image(reference) is None:
+    """Have the engine pull an image that neither it nor the store has; raises PullFailed."""
+    if places.engine.image(reference) is None and places.store.image(reference) is None:
         console.say(f"pulling {reference}")
         places.engine.pull(reference, on_progress)
 

@@ -27,7 +27,11 @@ def begin_apart(
     packed = pack(settings, places, stripped.tree, source, onto, compact)
     if stripped.debug is None:
         return packed
-    above = begin(beside(settings), places, stripped.debug, source, compact=compact)
+    below = None
+    if not places.engine.dry:
+        below = places.store.require_image(packed.name)
+        places.store.put_image(below, below.id)  # for when the name goes to another
+    above = begin(beside(settings), places, stripped.debug, source, compact=compact, base=below)
     console.say(f"debug information of {stripped.files} files is in {above.name}")
     return replace(packed, arrive=above.arrive)
 

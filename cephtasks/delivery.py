@@ -6,10 +6,11 @@ from concurrent.futures import CancelledError, Future
 from itertools import chain
 from types import TracebackType
 
-from cephtasks import archive, oci
+from cephtasks import archive, console, oci
 from cephtasks.archive import Tar
-from cephtasks.engine import Engine
+from cephtasks.engine import Engine, EngineImage
 from cephtasks.errors import EngineRefused, TreeChanged
+from cephtasks.previous import BASE_ID
 from cephtasks.reference import parse
 from cephtasks.store import Store
 
@@ -29,19 +30,23 @@ class Delivery:
         below: Sequence[oci.Layer],
         above: Iterable[Tar] | None = None,
         near: Sequence[str] = (),
+        on_demand: bool = False,
     ) -> None:
         """`below` are layers of the store, `above` the new ones on them, if any.
 
-        `near` names images of the engine that may share layers with this one.
+        `near` names images of the engine that may share layers with this one. With `on_demand` the engine
+        gets nothing before `bring` is called for it.
         """
         self._store, self._engine, self._name = store, engine, name
         self._below, self._above, self._near = below, above, near
+        self._on_demand = on_demand
         self._image: Future[oci.Image] = Future()
         self._loaded: Future[None] = Future()
 
     def __enter__(self) -> "Delivery":
-        # A process that is to end does not wait for what nobody waits for.
-        threading.Thread(target=self._settle, daemon=True).start()
+        if not self._on_demand:
+            # A process that is to end does not wait for what nobody waits for.
+            threading.Thread(target=self._settle, daemon=True).start()
         return self
 
     def __exit__(
@@ -51,16 +56,18 @@ class Delivery:
 
     def complete(self, image: oci.Image) -> None:
         """Name the image in the store, and let the engine have it; raises StoreFailed."""
-        self._store.put_image(image, self._name)
+        self._store.put_image(image, self._name, awaited=True)
         self._image.set_result(image)
 
     def wait(self) -> None:
-        """Return once the engine has the image under its name; raises EngineRefused, BlobDamaged."""
-        self._loaded.result()
+        """Return once the engine has the image, if it is to get it now; raises EngineRefused, BlobDamaged."""
+        if not self._on_demand:
+            self._loaded.result()
 
     def _settle(self) -> None:
         try:
             self._load()
+            self._store.arrived(self._image.result(), self._name)
             self._loaded.set_result(None)
         except BaseException as error:  # raised again where it is waited for
             self._loaded.set_exception(error)
@@ -124,16 +131,37 @@ def deliver(store: Store, engine: Engine, image: oci.Image, name: str, near: Seq
     delivery.wait()
 
 
+def bring(store: Store, engine: Engine, name: str, hint: str) -> EngineImage:
+    """The engine's image of a name; what only the store has, the engine gets first.
+
+    That is so where the image was packed to be loaded on demand, where loading it was cut short, and where
+    the engine has lost it. Raises ImageNotFound with the hint, EngineRefused, BlobDamaged, StoreFailed.
+    """
+    there = engine.image(name)
+    if there is not None and not store.is_awaited(name):
+        return there
+    kept = store.image(name)
+    if kept is not None and engine.dry:
+        engine.load(())
+    elif kept is not None:
+        console.say(f"loading {name} into the engine")
+        deliver(store, engine, kept, name, near=[kept.labels[BASE_ID]] if BASE_ID in kept.labels else [])
+    return engine.require_image(name, hint)
+
+
 def tag(store: Store, engine: Engine, name: str, target: str) -> None:
     """Give an image one more name, in the engine and, where it is there, in the store.
 
-    Raises ImageNotFound, EngineRefused.
+    An image that the engine gets on demand, it then gets under either name. Raises ImageNotFound,
+    EngineRefused.
     """
-    engine.require_image(name, "invoke build")
-    engine.tag(name, target)
+    awaited = store.is_awaited(name)
+    if not awaited:
+        bring(store, engine, name, "invoke build")
+        engine.tag(name, target)
     kept = store.image(name)
     if kept is not None and not engine.dry:
-        store.put_image(kept, target)
+        store.put_image(kept, target, awaited)
 
 
 def _shared(diff_ids: Sequence[str], others: Sequence[str]) -> Sequence[str]:

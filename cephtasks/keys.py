@@ -159,6 +159,12 @@ KEYS: tuple[Key, ...] = (
         "keep debug information out of the image, in a second one named TAG-debug",
     ),
     Key(
+        "LOAD_ON_DEMAND",
+        "false",
+        values.boolean,
+        "load the image into the engine when a task needs it there, not as pack makes it",
+    ),
+    Key(
         "COMPONENTS",
         "",
         components.parse,

@@ -10,9 +10,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from cephtasks import delivery
 from cephtasks.engine import Engine, EngineImage, Mount, RunSpec
 from cephtasks.errors import CephForeign, CephNotStarted, ContainerFailed
 from cephtasks.settings import Settings
+from cephtasks.store import Store
 
 _DATA = "/var/lib/ceph"
 _OURS = "made-by-cephtasks"  # the file that tells that a config folder may be written to
@@ -33,13 +35,13 @@ class OneNode:
     started: bool
 
 
-def start(settings: Settings, engine: Engine, name: str) -> OneNode:
-    """Run a Ceph of one node from an image of the engine, and wait until it serves.
+def start(settings: Settings, store: Store, engine: Engine, name: str) -> OneNode:
+    """Run a Ceph of one node from an image of the engine or the store, and wait until it serves.
 
     What runs already from the very image is left alone, what runs from another gives way; the data stays.
     Raises ImageNotFound, CephForeign, CephNotStarted, ContainerFailed, EngineRefused.
     """
-    image = engine.require_image(name, f"invoke build, or docker pull {name}")
+    image = delivery.bring(store, engine, name, f"invoke build, or docker pull {name}")
     folder, container = settings.ceph_config_dir.absolute(), name_of(settings)
     here = bool(engine.socket)
     if here:

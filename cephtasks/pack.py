@@ -27,7 +27,7 @@ _UNKNOWN_TIME = "1980-01-01T00:00:00Z"
 class Packed:
     """An image in the store: its name, its id (none in a dry run), layers that were kept and written.
 
-    `arrive` returns once the engine has the image too; raises EngineRefused.
+    `arrive` returns once the engine has the image too, unless it gets that on demand; raises EngineRefused.
     """
 
     name: str
@@ -78,14 +78,18 @@ def begin(
     source: Source | None,
     onto: str = "",
     compact: bool = False,
+    base: oci.Image | None = None,
 ) -> Packed:
-    """Pack a tree as `pack` does, without waiting for the engine to have what the store has."""
+    """Pack a tree as `pack` does, without waiting for the engine to have what the store has.
+
+    A `base` of the store stands for BASE_IMAGE, which the engine then need not have.
+    """
     if places.engine.dry:
         count = len(index_folder(folder))
         places.engine.require_image(settings.base_image, "invoke fetch-base")
         console.say(f"would pack {count} entries of {folder} onto {settings.base_image}")
         return Packed(settings.image_name, "")
-    prepared = prepare(settings, places, folder, onto, compact)
+    prepared = prepare(settings, places, folder, onto, compact, base)
     base, material = prepared.material.base, prepared.material
     created = (source.committed if source else None) or _created(base)
     kept = prepared.before.appended[: prepared.plan.kept]
@@ -98,6 +102,7 @@ def begin(
         below=[*base.layers, *(item.layer for item in kept)],
         above=layering.tars(places, new, material) if new else None,
         near=[settings.base_image],
+        on_demand=settings.load_on_demand,
     )
     try:
         with delivery:
@@ -112,12 +117,18 @@ def begin(
 
 
 def prepare(
-    settings: Settings, places: Places, folder: Path, onto: str = "", compact: bool = False
+    settings: Settings,
+    places: Places,
+    folder: Path,
+    onto: str = "",
+    compact: bool = False,
+    base: oci.Image | None = None,
 ) -> Prepared:
     """Decide what packing a tree means; nothing is written but caches. Raises as `pack` does."""
     index = index_cache.index_folder(folder, _cache(settings, folder))
-    wanted = places.engine.require_image(settings.base_image, "invoke fetch-base")
-    base = intake.base(places, wanted, settings.registry, settings.layer_compression)
+    if base is None:
+        wanted = places.engine.require_image(settings.base_image, "invoke fetch-base")
+        base = intake.base(places, wanted, settings.registry, settings.layer_compression)
     files = places.store.files(base)
     before = previous.find(settings, places, base, onto)
     repaired = _still_needed(before.repairs, index, files, settings.source_dir)

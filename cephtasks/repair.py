@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cephtasks import checks, console, intake, layering, oci, pack
 from cephtasks.contents import contents_of
-from cephtasks.delivery import deliver
+from cephtasks.delivery import bring, deliver
 from cephtasks.errors import CheckFailed, NothingMends
 from cephtasks.findings import Finding
 from cephtasks.intake import Places
@@ -61,7 +61,7 @@ def fix(settings: Settings, places: Places) -> Fixed:
 def _image_to_mend(settings: Settings, places: Places) -> oci.Image:
     """The image that the engine has under the name, brought into the store where that has another or none."""
     name = settings.image_name
-    there = places.engine.require_image(name, "invoke build")
+    there = bring(places.store, places.engine, name, "invoke build")
     kept = places.store.image(name)
     if kept is not None and kept.id == there.id:
         return kept

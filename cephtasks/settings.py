@@ -59,6 +59,7 @@ class Settings:
     state_dir: Path
     layer_compression: str
     strip: bool
+    load_on_demand: bool
     components: tuple[components.Component, ...]
     registry_ca: Path | None
     registry_insecure: tuple[str, ...]

@@ -3,30 +3,23 @@
 Format: https://github.com/opencontainers/image-spec, image-layout.md.
 """
 
-import errno
 import json
 import os
 import shlex
-import threading
-import uuid
-from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
-
-from cephtasks import layer, layer_index, tree, turns
+from cephtasks import layer, layer_index, tree
 from cephtasks.errors import BlobDamaged, ImageNotPacked, StoreFailed
+from cephtasks.ingest import Ingest
 from cephtasks.layer_index import LayerIndex
 from cephtasks.oci import REF_NAME, Descriptor, Image, Layer, digest_of, encode, is_digest
 from cephtasks.reference import parse
 
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Fetch = Callable[[str, str, int, IO[bytes]], None]  # registry/repository, digest, size, where to write
-
-_UNWRITABLE = _FULL | {errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 class Store:
@@ -40,22 +33,15 @@ class Store:
         self._fetch = fetch
         self._blobs = folder / "blobs" / "sha256"
         self._indexes = folder / "indexes"
-        self._ingest = folder / "ingest"
-        self._lock = FileLock(folder / "lock", thread_local=False)
-        self._entering = threading.Lock()
+        self._awaited = folder / "awaited.json"
+        self._ingest = Ingest(folder, (self._blobs, self._indexes), {"oci-layout": encode(_LAYOUT)})
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """Hold the store for writing; another process that does so is waited for.
 
         Reentrant, and shared by the threads of a process. Raises StoreFailed.
         """
-        with _translated(self._folder):
-            self._enter()
-            try:
-                yield
-            finally:
-                self._lock.release()
+        return self._ingest.writing()
 
     def path(self, digest: str) -> Path:
         """Where the blob of a digest lies."""
@@ -71,7 +57,7 @@ class Store:
 
     def open(self, digest: str) -> IO[bytes]:
         """A blob's bytes, fetched first where they are elsewhere; raises BlobDamaged for no such blob."""
-        with _translated(self._folder):
+        with self._ingest.translated():
             if self._size(digest) is None:
                 self._bring(digest)
             try:
@@ -95,26 +81,29 @@ class Store:
             known = self._origins()
             news = {blob.digest: {"from": name, "size": blob.size} for blob in blobs}
             if {**known, **news} != known:
-                self._write_json(self._folder / "origins.json", {**known, **news})
+                self._ingest.write_json(self._folder / "origins.json", {**known, **news})
 
     def put(self, raw: bytes) -> str:
         """Keep some bytes as a blob; their digest."""
         digest = digest_of(raw)
         if self._size(digest) != len(raw):
-            with self.writing(), self._beside() as (sink, put):
+            with self._ingest.beside() as (sink, put):
                 sink.write(raw)
                 put(self.path(digest))
         return digest
 
     def put_layer(self, write: Callable[[IO[bytes]], Layer]) -> Layer:
         """Keep as a blob what `write` writes into the file that it is given; its layer."""
-        with self.writing(), self._beside() as (sink, put):
+        with self._ingest.beside() as (sink, put):
             made = write(sink)
             put(self.path(made.blob.digest))
             return made
 
-    def put_image(self, image: Image, name: str) -> None:
-        """Keep an image, whose layers are here or can be had, under a name; its former image loses it."""
+    def put_image(self, image: Image, name: str, awaited: bool = False) -> None:
+        """Keep an image, whose layers are here or can be had, under a name; its former image loses it.
+
+        With `awaited` it is noted that the engine is to get it under that name too.
+        """
         with self.writing():
             config, manifest = self.put(image.config), self.put(image.manifest)
             key = _full(name)
@@ -124,7 +113,21 @@ class Store:
             if missing or config != image.config_blob.digest:
                 lacking = (missing or [image.config_blob.digest])[0]
                 raise self._damaged(f"image {name} lacks blob {lacking} in {self._folder}")
+            self._note_awaited(key, image.id if awaited else "")
             self._write_index([*others, named])
+
+    def is_awaited(self, name: str) -> bool:
+        """Whether the engine is still to get the image of that name."""
+        noted = self._ingest.read_json(self._awaited).get(_full(name))
+        found = self.image(name) if noted else None
+        return found is not None and found.id == noted
+
+    def arrived(self, image: Image, name: str) -> None:
+        """Note that the engine has got an image under a name."""
+        key = _full(name)
+        with self.writing():
+            if self._ingest.read_json(self._awaited).get(key) == image.id:
+                self._note_awaited(key, "")
 
     def image(self, name: str) -> Image | None:
         """The image of that name, or None; raises BlobDamaged where its blobs are gone or broken."""
@@ -157,7 +160,7 @@ class Store:
         for image in images:
             digests |= {image.digest, image.config_blob.digest, *(item.blob.digest for item in image.layers)}
             diff_ids |= {item.diff_id for item in image.layers}
-        with _translated(self._folder):
+        with self._ingest.translated():
             blobs = [path for path in _inside(self._blobs) if f"sha256:{path.name}" not in digests]
             notes = _inside(self._indexes)
             return (*blobs, *(path for path in notes if f"sha256:{path.name.split('.')[0]}" not in diff_ids))
@@ -183,7 +186,7 @@ class Store:
         kept = self.kept_index(item)
         if kept is not None:
             return kept
-        with _translated(self._folder), self.open(item.blob.digest) as blob:
+        with self._ingest.translated(), self.open(item.blob.digest) as blob:
             try:
                 entries = layer.entries(item, blob)
             except BlobDamaged as error:
@@ -195,7 +198,7 @@ class Store:
 
     def kept_index(self, item: Layer) -> LayerIndex | None:
         """What is in a layer, where that was kept; a broken index is as none."""
-        with _translated(self._folder):
+        with self._ingest.translated():
             try:
                 document = json.loads(self._index_path(item.diff_id).read_bytes())
                 return LayerIndex(document["component"], tuple(map(tree.from_row, document["entries"])))
@@ -205,13 +208,13 @@ class Store:
     def put_layer_index(self, diff_id: str, index: LayerIndex) -> None:
         """Keep what is in a layer."""
         rows = [tree.to_row(entry) for entry in index.entries]
-        self._write_json(self._index_path(diff_id), {"component": index.component, "entries": rows})
+        self._ingest.write_json(self._index_path(diff_id), {"component": index.component, "entries": rows})
 
     def derived(self, name: str, write: Callable[[IO[bytes]], None]) -> Path:
         """A file beside the layers' indexes, made by `write`, once: its name tells of what."""
         path = self._indexes / name
         if not path.exists():
-            with self.writing(), self._beside() as (sink, put):
+            with self._ingest.beside() as (sink, put):
                 write(sink)
                 put(path)
         return path
@@ -220,27 +223,27 @@ class Store:
         return self._indexes / f"{diff_id.removeprefix('sha256:')}.json"
 
     def _origins(self) -> dict[str, dict[str, Any]]:
-        with _translated(self._folder):
-            try:
-                return dict(json.loads((self._folder / "origins.json").read_bytes()))
-            except (FileNotFoundError, ValueError, TypeError):
-                return {}  # a lost note costs a blob that is read from the engine, or uploaded, once more
+        # A lost note costs a blob that is read from the engine, or uploaded, once more.
+        return self._ingest.read_json(self._folder / "origins.json")
+
+    def _note_awaited(self, key: str, image_id: str) -> None:
+        known = self._ingest.read_json(self._awaited)
+        noted = {name: found for name, found in known.items() if name != key}
+        if image_id:
+            noted[key] = image_id
+        if noted != known:
+            self._ingest.write_json(self._awaited, noted)
 
     def _bring(self, digest: str) -> None:
         """Fetch a blob from where it can be had."""
         found = self._origins().get(digest)
         if found and self._fetch:
-            with self.writing(), self._beside() as (sink, put):
+            with self._ingest.beside() as (sink, put):
                 self._fetch(str(found["from"]), digest, int(found["size"]), sink)
                 put(self.path(digest))
 
-    def _write_json(self, path: Path, document: object) -> None:
-        with self.writing(), self._beside() as (sink, put):
-            sink.write(json.dumps(document, separators=(",", ":")).encode())
-            put(path)
-
     def _size(self, digest: str) -> int | None:
-        with _translated(self._folder):
+        with self._ingest.translated():
             try:
                 return self.path(digest).stat().st_size
             except FileNotFoundError:
@@ -248,7 +251,7 @@ class Store:
 
     def _read(self, digest: str) -> bytes:
         """A small blob, whose bytes are those that its digest promises."""
-        with _translated(self._folder), self.open(digest) as stream:
+        with self._ingest.translated(), self.open(digest) as stream:
             raw = stream.read()
         if digest_of(raw) != digest:
             raise self._damaged(f"blob {digest} is damaged in {self._folder}")
@@ -257,41 +260,9 @@ class Store:
     def _damaged(self, fact: str) -> BlobDamaged:
         return BlobDamaged(fact, f"rm -r {_quoted(self._folder)}; invoke pack")
 
-    def _enter(self) -> None:
-        """Take the lock; the first to have it also clears up, before anybody else goes on."""
-        with self._entering:
-            for folder in (self._blobs, self._indexes, self._ingest):
-                folder.mkdir(parents=True, exist_ok=True)
-            turns.acquire(self._lock, f"writes to {self._folder}")
-            if self._lock.lock_counter == 1:
-                self._prepare()
-
-    def _prepare(self) -> None:
-        """Whoever holds the lock owns the unfinished files: those of a run that was killed go."""
-        for leftover in self._ingest.iterdir():
-            leftover.unlink()
-        layout = self._folder / "oci-layout"
-        if not layout.exists():
-            layout.write_bytes(encode(_LAYOUT))
-
-    @contextmanager
-    def _beside(self) -> Iterator[tuple[IO[bytes], Callable[[Path], None]]]:
-        """A file to write, and what puts it in its place once it is whole; without that it is gone."""
-        path = self._ingest / uuid.uuid4().hex
-        with path.open("xb") as sink:
-
-            def put(place: Path) -> None:
-                sink.close()
-                path.replace(place)
-
-            try:
-                yield sink, put
-            finally:
-                path.unlink(missing_ok=True)
-
     def _read_index(self) -> list[Descriptor]:
         path = self._folder / "index.json"
-        with _translated(self._folder):
+        with self._ingest.translated():
             try:
                 document = json.loads(path.read_bytes())
                 return [Descriptor.read(item) for item in document["manifests"]]
@@ -304,33 +275,11 @@ class Store:
 
     def _write_index(self, items: list[Descriptor]) -> None:
         document = {"schemaVersion": 2, "manifests": [item.document() for item in items]}
-        with self._beside() as (sink, put):
+        with self._ingest.beside() as (sink, put):
             sink.write(encode(document))
             sink.flush()
             os.fsync(sink.fileno())
             put(self._folder / "index.json")
-
-
-@contextmanager
-def _translated(folder: Path) -> Iterator[None]:
-    """Tell the store's own errors from those of a reader or a writer that it was given."""
-    try:
-        yield
-    except OSError as error:
-        if not _is_ours(error, folder):
-            raise
-        if error.errno in _FULL:
-            raise StoreFailed(f"the disk that holds {folder} is full", f"df -h {_quoted(folder)}") from error
-        raise StoreFailed(
-            f"{error.filename or folder} cannot be used: {error.strerror}", f"ls -ld {_quoted(folder)}"
-        ) from error
-
-
-def _is_ours(error: OSError, folder: Path) -> bool:
-    """Writing to a file that is open names no file in its error."""
-    if error.filename is None:
-        return error.errno in _UNWRITABLE
-    return Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -94,6 +94,26 @@ def test_a_name_moves_to_its_new_image(store: Store, place: Path) -> None:
     assert len(json.loads((place / "index.json").read_bytes())["manifests"]) == 3
 
 
+def test_what_the_engine_is_to_get_is_noted_until_it_has_it(store: Store, place: Path) -> None:
+    """A name that has gone to another image is not taken for that; a broken note is as none."""
+    first, second = put(store, "a:1", tar(file("a"))), put(store, "b:1", tar(file("b")))
+    assert not store.is_awaited("a:1")
+    store.put_image(first, "a:1", awaited=True)
+    store.put_image(second, "a:1", awaited=True)
+    store.arrived(first, "a:1")
+    assert Store(place).is_awaited("a:1")
+    assert not store.is_awaited("b:1")
+    store.arrived(second, "a:1")
+    assert not Store(place).is_awaited("a:1")
+    store.put_image(first, "a:1", awaited=True)
+    store.put_image(second, "a:1")
+    assert not store.is_awaited("a:1")
+    store.put_image(first, "a:1", awaited=True)
+    (place / "awaited.json").write_text("{")
+    assert not store.is_awaited("a:1")
+    assert not store.is_awaited("c:1")
+
+
 def test_the_folder_is_an_oci_image_layout(store: Store, place: Path) -> None:
     """skopeo reads it: the same digest under the same name."""
     image = put(store, "x:latest", tar(file("a")))

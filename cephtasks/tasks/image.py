@@ -26,6 +26,7 @@ _PACK = (
     "LAYER_COMPRESSION",
     "COMPONENTS",
     "STRIP",
+    "LOAD_ON_DEMAND",
 )
 _TREE_HELP = "the install tree (default: SOURCE_DIR/build/install)"
 _ONTO_HELP = "an image in a registry whose layers are kept (default: the last of IMAGE_NAME)"
@@ -230,7 +231,7 @@ def _pack(run: Session, folder: Path | None, onto: str = "", compact: bool = Fal
         compiled_from = None if folder else source.describe(chosen.source_dir, chosen.sha1_or_ref)
         packed = begin(chosen, run.places, tree, compiled_from, onto, compact)
         run.leave(packed.arrive)
-        report.packed(packed)
+        report.packed(packed, chosen.load_on_demand)
 
 
 def _push(run: Session, image: "Image", target: "Reference", verify: bool) -> "Pushed":

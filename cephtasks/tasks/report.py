@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from cephtasks.status import Status
 
 
-def packed(made: "Packed") -> None:
-    """The name of an image, after what its new layers weigh."""
+def packed(made: "Packed", on_demand: bool) -> None:
+    """The name of an image, after what its new layers weigh, and that the engine gets it only on demand."""
     if made.id:
         size = console.size(sum(item.blob.size for item in made.written))
         console.say(f"layers above the base: {len(made.kept)} kept, {len(made.written)} written, {size}")
+        if on_demand:
+            console.say("the engine gets the image when a task needs it there")
     console.result(made.name)
 
 

@@ -19,7 +19,7 @@ def start(run: Session, reference: str = "") -> None:
 
     if not run.dry:
         console.say("starting Ceph")
-    found = one_node.start(run.settings, run.engine, reference or run.settings.image_name)
+    found = one_node.start(run.settings, run.store, run.engine, reference or run.settings.image_name)
     if not run.dry:
         console.say(
             f"{'up' if found.started else 'was up already'}: docker exec {found.container} ceph status"
