@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pytest
 from cephtasks.engine import Engine
 from cephtasks.tasks.line import UnderWay
 from lab.gates import Gate, gate
-from lab.terminal import Terminal
+from lab.packing import Packing, packing
 
 _PATIENCE = 60  # seconds
 
@@ -39,57 +38,37 @@ class Typed:
         return [line.partition("@")[0] for line in self.stdout.read_text().splitlines()]
 
 
-@dataclass(frozen=True)
-class Lab:
-    """A terminal with settings of its own, an install tree, and the names of its images."""
+@contextmanager
+def started(lab: Packing, through: Gate, *words: str) -> Iterator[Typed]:
+    """Type `pack` and further words; the block begins with the load at the engine."""
+    with (
+        (lab.terminal.folder / "stdout").open("w+") as stdout,
+        (lab.terminal.folder / "stderr").open("w+") as stderr,
+        subprocess.Popen(
+            lab.terminal.command(*lab.words, *words),
+            cwd=lab.terminal.folder,
+            env=lab.terminal.environment(DOCKER_HOST=through.host, PYTHONUNBUFFERED="1"),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+        ) as process,
+    ):
+        try:
+            assert through.loading.wait(_PATIENCE)
+            yield Typed(process, Path(stdout.name), Path(stderr.name))
+        finally:
+            process.kill()
 
-    terminal: Terminal
-    tree: Path
-    name: str
-    target: str
 
-    @contextmanager
-    def start(self, through: Gate, *words: str) -> Iterator["Typed"]:
-        """Type `pack` and further words; the block begins with the load at the engine."""
-        with (
-            (self.terminal.folder / "stdout").open("w+") as stdout,
-            (self.terminal.folder / "stderr").open("w+") as stderr,
-            subprocess.Popen(
-                self.terminal.command("pack", "--tree", str(self.tree), *words),
-                cwd=self.terminal.folder,
-                env=self.terminal.environment(DOCKER_HOST=through.host, PYTHONUNBUFFERED="1"),
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-            ) as process,
-        ):
-            try:
-                assert through.loading.wait(_PATIENCE)
-                yield Typed(process, Path(stdout.name), Path(stderr.name))
-            finally:
-                process.kill()
-
-    def type(self, through: Gate, *words: str) -> subprocess.CompletedProcess[str]:
-        """Type `pack` and further words, to the end."""
-        return self.terminal.invoke("pack --tree", str(self.tree), *words, DOCKER_HOST=through.host)
+def typed(lab: Packing, through: Gate, *words: str) -> subprocess.CompletedProcess[str]:
+    """Type `pack` and further words, to the end."""
+    return lab.terminal.invoke("", *lab.words, *words, DOCKER_HOST=through.host)
 
 
 @pytest.fixture
-def lab(tiny: str, image_name: str, registry: str, tmp_path: Path) -> Lab:
+def lab(tiny: str, image_name: str, registry: str, tmp_path: Path) -> Packing:
     """A tree of one program, for a tiny base."""
-    (tmp_path / "tree/usr/bin").mkdir(parents=True)
-    (tmp_path / "tree/usr/bin/ceph-osd").write_bytes(image_name.encode())
-    repository = f"lines/{uuid.uuid4().hex[:12]}"
-    terminal = Terminal(tmp_path)
-    terminal.set(
-        BASE_IMAGE=tiny,
-        IMAGE_NAME=f"{image_name}:packed",
-        REGISTRY=registry,
-        REPOSITORY=repository,
-        TAG="wip",
-        STATE_DIR=tmp_path / "state",
-    )
-    return Lab(terminal, tmp_path / "tree", f"{image_name}:packed", f"{registry}/{repository}:wip")
+    return packing(tmp_path, tiny, image_name, registry)
 
 
 @pytest.fixture
@@ -106,32 +85,32 @@ def refusing() -> Iterator[Gate]:
         yield made
 
 
-def test_a_push_does_not_wait_for_the_engine(lab: Lab, closed: Gate, engine: Engine) -> None:
+def test_a_push_does_not_wait_for_the_engine(lab: Packing, closed: Gate, engine: Engine) -> None:
     """The image is in the registry while the engine still takes it in; the line ends when both have it."""
-    with lab.start(closed, "push") as typed:
-        assert typed.has_printed(lab.name, lab.target.removesuffix(":wip"))
+    with started(lab, closed, "push") as line:
+        assert line.has_printed(lab.name, lab.target.removesuffix(":wip"))
         closed.open.set()
-        assert typed.process.wait(_PATIENCE) == 0
+        assert line.process.wait(_PATIENCE) == 0
     assert engine.image(lab.name) is not None
 
 
-def test_what_uses_the_engine_waits_for_it(lab: Lab, closed: Gate, engine: Engine) -> None:
+def test_what_uses_the_engine_waits_for_it(lab: Packing, closed: Gate, engine: Engine) -> None:
     """A tag is given once the image is there to get it."""
-    with lab.start(closed, "tag") as typed:
-        assert typed.has_printed(lab.name)
+    with started(lab, closed, "tag") as line:
+        assert line.has_printed(lab.name)
         time.sleep(0.5)  # to fail in, had it not waited
-        assert typed.has_printed(lab.name)
+        assert line.has_printed(lab.name)
         closed.open.set()
-        assert typed.process.wait(_PATIENCE) == 0
+        assert line.process.wait(_PATIENCE) == 0
     try:
         assert engine.require_image(lab.target, "") == engine.require_image(lab.name, "")
     finally:
         engine.untag(lab.target)
 
 
-def test_an_engine_that_refuses_fails_the_line(lab: Lab, refusing: Gate) -> None:
+def test_an_engine_that_refuses_fails_the_line(lab: Packing, refusing: Gate) -> None:
     """With its own words and exit code, after the tasks that went well without it; then all is well."""
-    done = lab.type(refusing, "push")
+    done = typed(lab, refusing, "push")
     assert done.returncode == 1
     assert [line.partition("@")[0] for line in done.stdout.splitlines()] == [
         lab.name,
@@ -140,35 +119,35 @@ def test_an_engine_that_refuses_fails_the_line(lab: Lab, refusing: Gate) -> None
     assert "error: docker load failed: the disk is full" in done.stderr
     assert done.stderr.splitlines()[-1] == "hint: docker info"
     assert "Traceback" not in done.stderr
-    assert lab.terminal.invoke("pack --tree", str(lab.tree), "tag").returncode == 0
+    assert lab.terminal.invoke("", *lab.words, "tag").returncode == 0
     docker.from_env().api.remove_image(lab.target)
 
 
-def test_a_task_that_fails_tells_its_own_failure(lab: Lab, refusing: Gate) -> None:
+def test_a_task_that_fails_tells_its_own_failure(lab: Packing, refusing: Gate) -> None:
     """What the engine said is told too, as a warning."""
-    done = lab.type(refusing, "push", "nobody/packed:this")
+    done = typed(lab, refusing, "push", "nobody/packed:this")
     assert done.returncode == 1
     assert "warning: docker load failed: the disk is full" in done.stderr
     assert done.stderr.rpartition("error: ")[2].startswith("nobody/packed:this has not been packed")
 
 
-def test_a_task_that_fails_costs_no_image(lab: Lab, closed: Gate, engine: Engine) -> None:
+def test_a_task_that_fails_costs_no_image(lab: Packing, closed: Gate, engine: Engine) -> None:
     """What was packed before is in the engine nevertheless."""
     closed.open.set()
-    done = lab.type(closed, "push", "nobody/packed:this")
+    done = typed(lab, closed, "push", "nobody/packed:this")
     assert done.returncode == 1
     assert engine.image(lab.name) is not None
 
 
-def test_ctrl_c_waits_for_nobody(lab: Lab, closed: Gate, engine: Engine) -> None:
+def test_ctrl_c_waits_for_nobody(lab: Packing, closed: Gate, engine: Engine) -> None:
     """The line ends at once, and the same line typed again completes the image."""
-    with lab.start(closed) as typed:
-        assert typed.has_printed(lab.name)
-        typed.process.send_signal(signal.SIGINT)
-        assert typed.process.wait(_PATIENCE) == 130
-        assert "error: stopped" in typed.stderr.read_text()
+    with started(lab, closed) as line:
+        assert line.has_printed(lab.name)
+        line.process.send_signal(signal.SIGINT)
+        assert line.process.wait(_PATIENCE) == 130
+        assert "error: stopped" in line.stderr.read_text()
     closed.open.set()
-    done = lab.type(closed)
+    done = typed(lab, closed)
     assert (done.returncode, done.stdout.strip()) == (0, lab.name)
     assert engine.image(lab.name) is not None
 

@@ -1,8 +1,6 @@
 """LOAD_ON_DEMAND: the engine gets an image when a task needs it there, and the registry none the later."""
 
 import subprocess
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,99 +10,63 @@ from cephtasks.reference import parse
 from cephtasks.registry import Client, read
 from cephtasks.store import Store
 from lab.gates import gate
-from lab.terminal import Terminal
-
-_ON_DEMAND = {"LOAD_ON_DEMAND": "true"}
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A terminal with settings of its own, an install tree with a program, and the names of its images."""
-
-    terminal: Terminal
-    tree: Path
-    name: str
-    target: str
-
-    def edit(self, text: str) -> None:
-        """Change what the program says."""
-        program = self.tree / "bin/ceph-osd"
-        program.parent.mkdir(parents=True, exist_ok=True)
-        program.write_text(f"#!/bin/sh\necho {text}\n")
-        program.chmod(0o755)
-
-    def type(self, line: str, **more: str) -> str:
-        """Type tasks that end well; what they tell on stderr."""
-        done = self.terminal.invoke(line, **{**_ON_DEMAND, **more})
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
-    @property
-    def pack(self) -> str:
-        """What packs the tree."""
-        return f"pack --tree {self.tree}"
+from lab.packing import PROGRAM, Packing, packing
 
 
 @pytest.fixture
-def lab(tiny: str, image_name: str, registry: str, tmp_path: Path) -> Lab:
+def lab(tiny: str, image_name: str, registry: str, tmp_path: Path) -> Packing:
     """A tree of one program, for a tiny base."""
-    repository = f"demand/{uuid.uuid4().hex[:12]}"
-    terminal = Terminal(tmp_path)
-    terminal.set(
-        BASE_IMAGE=tiny,
-        IMAGE_NAME=f"{image_name}:packed",
-        REGISTRY=registry,
-        REPOSITORY=repository,
-        TAG="wip",
-        CHECK_TOOLS="ceph-osd",
-        STATE_DIR=tmp_path / "state",
-    )
-    made = Lab(terminal, tmp_path / "tree", f"{image_name}:packed", f"{registry}/{repository}:wip")
-    made.edit("first")
-    return made
+    return packing(tmp_path, tiny, image_name, registry)
 
 
-def pushed(lab: Lab, registry: str) -> str:
+def typed(lab: Packing, *words: str, **more: str) -> str:
+    """Type tasks that end well; what they tell on stderr."""
+    done = lab.terminal.invoke("", *words, **{"LOAD_ON_DEMAND": "true", **more})
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def pushed(lab: Packing, registry: str) -> str:
     """The id of the image that the registry has."""
     with Client(registry) as client:
         return read(client, parse(lab.target)).id
 
 
-def test_a_push_needs_no_image_in_the_engine(lab: Lab, registry: str, engine: Engine) -> None:
+def test_a_push_needs_no_image_in_the_engine(lab: Packing, registry: str, engine: Engine) -> None:
     """A check after it does; what is there then is what was pushed, and later checks load nothing."""
-    lab.type(f"{lab.pack} push")
+    typed(lab, *lab.words, "push")
     assert engine.image(lab.name) is None
-    told = lab.type("check")
+    told = typed(lab, "check")
     assert f"loading {lab.name} into the engine" in told
     assert engine.require_image(lab.name, "").id == pushed(lab, registry)
-    assert "loading" not in lab.type("check")
+    assert "loading" not in typed(lab, "check")
 
 
-def test_a_task_never_takes_the_image_before(lab: Lab, registry: str, engine: Engine) -> None:
+def test_a_task_never_takes_the_image_before(lab: Packing, registry: str, engine: Engine) -> None:
     """The engine has that under the name until a task needs what was packed since."""
-    lab.type(f"{lab.pack} check")
+    typed(lab, *lab.words, "check")
     before = engine.require_image(lab.name, "").id
     lab.edit("second")
-    lab.type(f"{lab.pack} push")
+    typed(lab, *lab.words, "push")
     assert engine.require_image(lab.name, "").id == before
-    lab.type("check")
+    typed(lab, "check")
     assert engine.require_image(lab.name, "").id == pushed(lab, registry) != before
 
 
-def test_packing_again_without_it_loads(lab: Lab, engine: Engine) -> None:
+def test_packing_again_without_it_loads(lab: Packing, engine: Engine) -> None:
     """No layer is written for that."""
-    lab.type(lab.pack)
+    typed(lab, *lab.words)
     assert engine.image(lab.name) is None
-    assert "0 written" in lab.type(lab.pack, LOAD_ON_DEMAND="false")
+    assert "0 written" in typed(lab, *lab.words, LOAD_ON_DEMAND="false")
     assert engine.image(lab.name) is not None
 
 
-def test_a_tag_waits_too(lab: Lab, engine: Engine) -> None:
+def test_a_tag_waits_too(lab: Packing, engine: Engine) -> None:
     """It is pushed from the store, and checked by its own name."""
-    lab.type(f"{lab.pack} tag push {lab.target}")
+    typed(lab, *lab.words, "tag", "push", lab.target)
     assert engine.image(lab.target) is None
     try:
-        lab.type(f"check {lab.target}")
+        typed(lab, "check", lab.target)
         assert engine.image(lab.target) is not None
         assert engine.image(lab.name) is None
     finally:
@@ -112,56 +74,56 @@ def test_a_tag_waits_too(lab: Lab, engine: Engine) -> None:
             engine.untag(lab.target)
 
 
-def test_a_dry_run_shows_the_load_and_does_nothing(lab: Lab, engine: Engine) -> None:
+def test_a_dry_run_shows_the_load_and_does_nothing(lab: Packing, engine: Engine) -> None:
     """As it does for all that the engine is asked to do."""
-    lab.type(lab.pack)
+    typed(lab, *lab.words)
     done = lab.terminal.invoke("--dry check")
     assert "docker load" in done.stderr.splitlines()
     assert engine.image(lab.name) is None
 
 
-def test_what_the_engine_lost_is_loaded_again(lab: Lab, engine: Engine) -> None:
+def test_what_the_engine_lost_is_loaded_again(lab: Packing, engine: Engine) -> None:
     """Also where the image was loaded when it was packed: `docker image rm` costs a load, no compiling."""
-    lab.type(lab.pack, LOAD_ON_DEMAND="false")
+    typed(lab, *lab.words, LOAD_ON_DEMAND="false")
     packed = engine.require_image(lab.name, "").id
     engine.untag(lab.name)
-    assert f"loading {lab.name} into the engine" in lab.type("check")
+    assert f"loading {lab.name} into the engine" in typed(lab, "check")
     assert engine.require_image(lab.name, "").id == packed
 
 
-def test_a_load_that_failed_is_made_up_for(lab: Lab, engine: Engine) -> None:
+def test_a_load_that_failed_is_made_up_for(lab: Packing, engine: Engine) -> None:
     """The engine still has the image before; a check afterwards is of what was packed."""
-    lab.type(lab.pack, LOAD_ON_DEMAND="false")
+    typed(lab, *lab.words, LOAD_ON_DEMAND="false")
     lab.edit("second")
     with gate(refuses=True) as refusing:
-        failed = lab.terminal.invoke(lab.pack, DOCKER_HOST=refusing.host)
+        failed = lab.terminal.invoke("", *lab.words, DOCKER_HOST=refusing.host)
     assert failed.returncode == 1
-    lab.type("check")
+    typed(lab, "check")
     assert engine.require_image(lab.name, "").id == _stored(lab)
 
 
-def test_what_somebody_else_gave_the_name_is_left(lab: Lab, tiny: str, engine: Engine) -> None:
+def test_what_somebody_else_gave_the_name_is_left(lab: Packing, tiny: str, engine: Engine) -> None:
     """A `docker tag` after the image was loaded counts."""
-    lab.type(lab.pack, LOAD_ON_DEMAND="false")
+    typed(lab, *lab.words, LOAD_ON_DEMAND="false")
     engine.tag(tiny, lab.name)
     lab.terminal.invoke("check")
     assert engine.require_image(lab.name, "").id == engine.require_image(tiny, "").id != _stored(lab)
 
 
-def test_debug_information_needs_no_engine_either(lab: Lab, registry: str, engine: Engine) -> None:
+def test_debug_information_needs_no_engine_either(lab: Packing, registry: str, engine: Engine) -> None:
     """With STRIP there is one image on the other; each is loaded by whoever asks for it."""
-    source, program = lab.terminal.folder / "osd.c", lab.tree / "bin/ceph-osd"
+    source, program = lab.terminal.folder / "osd.c", lab.tree / PROGRAM
     source.write_text('#include <stdio.h>\nint main(void) { return puts("osd") < 0; }\n')
     subprocess.run(["gcc", "-g3", "-static", "-Wl,--build-id", "-o", program, source], check=True)
-    assert f"{lab.name}-debug" in lab.type(f"{lab.pack} push", STRIP="true")
+    assert f"{lab.name}-debug" in typed(lab, *lab.words, "push", STRIP="true")
     assert [engine.image(name) for name in (lab.name, f"{lab.name}-debug")] == [None, None]
     assert pushed(lab, registry) == _stored(lab)
-    assert "loading" in lab.type(f"check {lab.name}-debug")
+    assert "loading" in typed(lab, "check", f"{lab.name}-debug")
     with_debug = engine.require_image(f"{lab.name}-debug", "")
-    lab.type("check")
+    typed(lab, "check")
     below = engine.require_image(lab.name, "").diff_ids
     assert with_debug.diff_ids[: len(below)] == below != with_debug.diff_ids
 
 
-def _stored(lab: Lab) -> str:
+def _stored(lab: Packing) -> str:
     return Store(lab.terminal.folder / "state/images").require_image(lab.name).id
