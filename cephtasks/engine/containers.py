@@ -111,7 +111,7 @@ def run(
 ) -> RunResult:
     """Run a container to its end; it is removed however this ends.
 
-    Where it ended well `keep` gets its name before.     Raises ImageNotFound, ContainerFailed.
+    Where it ended well `keep` gets its name before. Raises ImageNotFound, ContainerFailed.
     """
     with existing(api, spec) as name:
         result = _attend(api, name, spec, on_stdout, on_stderr)
