@@ -101,8 +101,8 @@ def check_tree(settings: Settings, places: Places, folder: Path) -> Checked:
 
 
 def fetched(places: Places, reference: str, on_progress: OnProgress) -> None:
-    """Have the engine pull an image that neither it nor the store has; raises PullFailed."""
-    if places.engine.image(reference) is None and places.store.image(reference) is None:
+    """Have the engine pull what it lacks, unless it is to get that from the store; raises PullFailed."""
+    if places.engine.image(reference) is None and not places.store.is_awaited(reference):
         console.say(f"pulling {reference}")
         places.engine.pull(reference, on_progress)
 

@@ -60,7 +60,10 @@ class Delivery:
         self._image.set_result(image)
 
     def wait(self) -> None:
-        """Return once the engine has the image, if it is to get it now; raises EngineRefused, BlobDamaged."""
+        """Return once the engine has the image, if it is to get it now.
+
+        Raises EngineRefused, BlobDamaged, StoreFailed.
+        """
         if not self._on_demand:
             self._loaded.result()
 

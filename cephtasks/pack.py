@@ -27,7 +27,8 @@ _UNKNOWN_TIME = "1980-01-01T00:00:00Z"
 class Packed:
     """An image in the store: its name, its id (none in a dry run), layers that were kept and written.
 
-    `arrive` returns once the engine has the image too, unless it gets that on demand; raises EngineRefused.
+    `arrive` returns once the engine has the image too, unless it gets that on demand; raises EngineRefused,
+    StoreFailed.
     """
 
     name: str

@@ -74,6 +74,17 @@ def test_a_tag_waits_too(lab: Packing, engine: Engine) -> None:
             engine.untag(lab.target)
 
 
+def test_what_is_no_longer_awaited_is_pulled(lab: Packing, engine: Engine) -> None:
+    """A name of a registry means what that has now, where the engine has nothing of that name."""
+    typed(lab, *lab.words, "tag", "push", LOAD_ON_DEMAND="false")
+    engine.untag(lab.target)
+    try:
+        assert f"pulling {lab.target}" in typed(lab, "check", lab.target)
+    finally:
+        if engine.image(lab.target):
+            engine.untag(lab.target)
+
+
 def test_a_dry_run_shows_the_load_and_does_nothing(lab: Packing, engine: Engine) -> None:
     """As it does for all that the engine is asked to do."""
     typed(lab, *lab.words)
