@@ -91,7 +91,7 @@ def check_tree(settings: Settings, places: Places, folder: Path) -> Checked:
     base = places.store.files(material.base)
     files = goal.lay(base, material.index).files
     sources = {
-        entry.sha256: material.sources[path]
+        entry.sha256: material.locate(path)
         for path, entry in material.index.items()
         if entry.kind is Kind.FILE
     }

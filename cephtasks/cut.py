@@ -116,9 +116,9 @@ def _layer(goal: Goal, parts: dict[int, list[_Bundle]], table: Sequence[Componen
     return NewLayer(component, tuple(sorted((folders | writes).values(), key=_tar_order)))
 
 
-def _tar_order(write: Write) -> tuple[bool, list[str]]:
-    """Folders before what is in them, files before the hard links to them."""
-    return write.entry.kind is Kind.HARDLINK, write.entry.path.split("/")
+def _tar_order(write: Write) -> tuple[bool, str]:
+    """A folder just before what is in it, files before the hard links to them."""
+    return write.entry.kind is Kind.HARDLINK, write.entry.path.replace("/", "\0")
 
 
 def _bytes(bundle: _Bundle) -> int:

@@ -55,22 +55,20 @@ def scan_folder(folder: Path, known: Known) -> Scan:
     return scan
 
 
-def _walk(folder: str, below: str) -> list[tuple[str, os.stat_result]]:
+def _walk(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
     """Every path in a folder, relative to it, with its status; a folder before what it holds."""
     try:
         with os.scandir(f"{folder}/{below}") as listing:
             found = sorted((item.name, item.stat(follow_symlinks=False)) for item in listing)
     except OSError as error:
         raise _unreadable(Path(folder, below), error) from error
-    walked: list[tuple[str, os.stat_result]] = []
     for name, status in found:
         path = f"{below}/{name}" if below else name
         if name.startswith(WHITEOUT_PREFIX):
             raise _no_image_carries(Path(folder, path), "has a name by which images delete")
-        walked.append((path, status))
+        yield path, status
         if stat.S_ISDIR(status.st_mode):
-            walked += _walk(folder, path)
-    return walked
+            yield from _walk(folder, path)
 
 
 def _without_content(

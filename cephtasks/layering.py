@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,10 +23,13 @@ from cephtasks.stack import NewLayer, Origin, Source
 
 @dataclass(frozen=True)
 class Material:
-    """What layers are made of: an index of files, the file of this host behind each, and the base below."""
+    """What layers are made of: an index of files, and the base below.
+
+    `locate` tells which file of this host holds what is to lie at a path of the index.
+    """
 
     index: tree.Index
-    sources: Mapping[str, Path]
+    locate: Callable[[str], Path]
     base: oci.Image
 
 
@@ -99,7 +102,7 @@ class _Making:
         found = self._sources[entry.path]
         if found.origin is Origin.BASE:
             return self._from_base(found.path)
-        source = self.material.sources[found.path]
+        source = self.material.locate(found.path)
         try:
             return source.open("rb")
         except OSError as error:

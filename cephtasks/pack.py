@@ -133,9 +133,7 @@ def prepare(
     files = places.store.files(base)
     before = previous.find(settings, places, base, onto)
     repaired = _still_needed(before.repairs, index, files, settings.source_dir)
-    material = _with_repairs(
-        Material(index, {path: folder / path for path in index}, base), repaired, settings.source_dir
-    )
+    material = _with_repairs(Material(index, folder.joinpath, base), repaired, settings.source_dir)
     table = components.extend(components.CEPH, settings.components)
     planned = plan(files, material.index, before.layers, table, len(base.layers), compact)
     return Prepared(material, before, repaired, planned)
@@ -152,7 +150,8 @@ def append(
     if not planned.layers:
         return below
     created = _created(below)
-    written = layering.write(places, planned.layers, Material(index, sources, below), compression, created)
+    material = Material(index, sources.__getitem__, below)
+    written = layering.write(places, planned.layers, material, compression, created)
     return oci.append(below, written, created, (repairs.read(below.labels) | added).labels())
 
 
@@ -170,7 +169,9 @@ def _with_repairs(material: Material, repaired: Repairs, source_dir: Path) -> Ma
     files = {path: layering.entry_of(path, source) for path, source in sources.items()}
     links = {path: Entry(path, Kind.SYMLINK, 0o777, target=to) for path, to in repaired.links.items()}
     return replace(
-        material, index={**material.index, **files, **links}, sources={**material.sources, **sources}
+        material,
+        index={**material.index, **files, **links},
+        locate=lambda path: sources[path] if path in sources else material.locate(path),
     )
 
 

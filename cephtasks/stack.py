@@ -26,7 +26,7 @@ class Origin(StrEnum):
     BASE = "base"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where a file's content is found: under a path of the new tree, or of the base image.
 
@@ -37,7 +37,7 @@ class Source:
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Write:
     """One entry of a new layer; only files have a source."""
 
