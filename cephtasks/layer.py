@@ -17,7 +17,7 @@ from cephtasks.tree import OPAQUE_MARKER, WHITEOUT_PREFIX, Entry, Kind, index_ta
 
 # One fixed time for every entry: layers of equal content are then equal, and 0 upsets zip.
 _MTIME = 315532800  # 1980-01-01T00:00:00Z
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(2 * _BLOCK)
 _GZIP_WINDOW = 31  # zlib's window bits: the largest window, with gzip's header and trailer
