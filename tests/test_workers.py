@@ -1,5 +1,6 @@
 """Workers: distcc daemons in containers of our builder image, and builds that they compile for."""
 
+import json
 import re
 import socket
 import subprocess
@@ -27,9 +28,15 @@ int f{number}(const std::string& s) {{ std::map<std::string, int> m; return m[s]
 @pytest.fixture(scope="module")
 def gateway() -> str:
     """This machine's address in the network of the engine's containers."""
-    template = "--format={{(index .IPAM.Config 0).Gateway}}"
-    command = ["docker", "network", "inspect", "bridge", template]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    # Of a bridge that it has just made, the engine does not tell the gateway before it is started again.
+    template = '--format={{index .Options "com.docker.network.bridge.name"}}'
+    bridge = _said("docker", "network", "inspect", "bridge", template).strip()
+    (there,) = json.loads(_said("ip", "-json", "-4", "address", "show", bridge))
+    return str(there["addr_info"][0]["local"])
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
