@@ -7,9 +7,16 @@ import docker
 import pytest
 
 from cephtasks.engine import Engine
+from lab import cluster as clusters
 from lab import registries
-from lab.cluster import Cluster, cluster
+from lab.cluster import Cluster
 from lab.engines import tiny_image
+from lab.sharing import Scheduler, shares_engine
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduler:
+    """Say which test runs in which process, where `script/test` has two of them."""
+    return Scheduler(config)
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +41,7 @@ def _no_unnamed_images_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if "engine" not in request.fixturenames:
         yield
         return
+    assert shares_engine(request.path), "lab/sharing.py does not see that this file uses the engine"
     client = docker.from_env()
     try:
         before = {image.id for image in client.images.list(filters={"dangling": True})}
@@ -69,9 +77,9 @@ def tiny(engine: Engine) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Five engines as nodes; many tests share them, so each uses repositories of its own."""
-    with cluster(tmp_path_factory.mktemp("cluster")) as started:
+    with clusters.cluster(tmp_path_factory.mktemp("cluster")) as started:
         yield started
 
 

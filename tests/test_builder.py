@@ -106,10 +106,11 @@ def given_away(source: Source) -> None:
         os.chown(path, _OWNER, _OWNER)
 
 
-def containers() -> str:
-    """The containers of builders that are there, running or not."""
+def containers(image: str) -> list[str]:
+    """The containers of a builder image that are there, running or not."""
     listing = ["docker", "ps", "--all", "--quiet", f"--filter=label={LABEL}=compile"]
-    return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.strip()
+    listing.append(f"--filter=ancestor={image}")
+    return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
 
 
 def test_the_builder_gets_the_environment_of_old(
@@ -405,23 +406,17 @@ def test_ctrl_c_is_one_line_and_the_same_works_next(
     terminal.set(SOURCE_DIR=source.folder, STATE_DIR=tmp_path / "state", BUILDER_IMAGE=image, SHA1_OR_REF="")
     with typed(terminal) as process:
         read_until(process, b"up\n")
-        (mine,) = [name for name in containers().split() if image in inspected(name)]
+        (mine,) = containers(image)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert process.returncode == 130
     fact, hint = said.decode().splitlines()[-2:]
     assert fact.startswith("error: build-cmake was stopped after ")
     assert hint == "hint: type the same again, it continues"
-    assert mine not in containers().split()
+    assert mine not in containers(image)
     (source.folder / "go").touch()
     again = terminal.invoke("compile")
     assert again.returncode == 0, again.stderr
-
-
-def inspected(container: str) -> str:
-    """The image that a container was made from, by its name; empty where the container is gone."""
-    command = ["docker", "inspect", "--format={{.Config.Image}}", container]
-    return subprocess.run(command, check=False, capture_output=True, text=True).stdout
 
 
 def test_a_command_that_fails(
@@ -469,8 +464,8 @@ def test_a_lack_of_memory_is_told(
     )
 
     def limit() -> None:
-        wait_until(lambda: any(image in inspected(name) for name in containers().split()), "the container")
-        (mine,) = [name for name in containers().split() if image in inspected(name)]
+        wait_until(lambda: bool(containers(image)), "the container")
+        (mine,) = containers(image)
         wait_until(lambda: updated(mine), "limiting the container")
 
     limiting = threading.Thread(target=limit)
@@ -540,7 +535,7 @@ def test_a_disk_that_fills_up_under_the_log(
             )
     finally:
         subprocess.run(["umount", tmp_path / "small"], check=True)
-    assert not any(image in inspected(name) for name in containers().split())
+    assert not containers(image)
 
 
 def test_a_builder_image_that_is_missing_is_found_before_a_clone(tmp_path: Path) -> None:

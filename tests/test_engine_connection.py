@@ -209,16 +209,27 @@ def ssh_host(
         yield host.url
 
 
-def test_an_engine_behind_ssh_runs_containers(ssh_host: str, tiny: str) -> None:
-    """A remote engine does all that the local one does, output live, and ssh ends with the connection."""
+@pytest.mark.parametrize("below", ["", "a-folder-with-a-name-that-leaves-no-room/" * 3])
+def test_an_engine_behind_ssh_runs_containers(
+    ssh_host: str, tiny: str, below: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A remote engine does all that the local one does, output live, and ssh ends with the connection.
+
+    So it is also where the folder for temporary files has a longer path than any socket.
+    """
     said = bytearray()
-    engine = Engine.connect(host=ssh_host)
-    try:
-        assert engine.run(RunSpec(tiny, ("there",), ("echo",)), said.extend, said.extend).exit_code == 0
-    finally:
-        engine.close()
-    assert bytes(said) == b"there\n"
-    assert not list(Path(tempfile.gettempdir()).glob("cephtasks-ssh-*"))
+    with tempfile.TemporaryDirectory() as short:
+        folder = Path(short, below)
+        folder.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        engine = Engine.connect(host=ssh_host)
+        try:
+            assert engine.run(RunSpec(tiny, ("there",), ("echo",)), said.extend, said.extend).exit_code == 0
+            assert bool(list(folder.iterdir())) == (not below)
+        finally:
+            engine.close()
+        assert bytes(said) == b"there\n"
+        assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("ssh_host", ["AllowStreamLocalForwarding no"], indirect=True)

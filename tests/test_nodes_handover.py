@@ -45,26 +45,26 @@ def test_both_are_told_by_digest(registry: str, image: Image, terminal: Terminal
     )
 
 
-def test_what_ansible_puts_together_can_be_pulled(lab: Cluster, image: Image, terminal: Terminal) -> None:
+def test_what_ansible_puts_together_can_be_pulled(cluster: Cluster, image: Image, terminal: Terminal) -> None:
     """Registry, image and tag, joined as ceph-ansible does it, are the image's digest to an engine."""
     lines = terminal.invoke("nodes.handover --ansible").stdout.splitlines()
     told = {name: value.strip(' "') for name, _, value in (line.partition(":") for line in lines)}
     assert told["containerized_deployment"] == "true"
     joined = f"{told['ceph_docker_registry']}/{told['ceph_docker_image']}:{told['ceph_docker_image_tag']}"
-    node = lab.engines["one"]
+    node = cluster.engines["one"]
     node.docker("pull", joined)
     assert node.docker("image", "inspect", "--format={{.Id}}", joined).stdout.strip() == image.id
 
 
 def test_the_line_is_run_on_the_host_that_is_named(
-    lab: Cluster, image: Image, terminal: Terminal, registry: str
+    cluster: Cluster, image: Image, terminal: Terminal, registry: str
 ) -> None:
     """Over ssh, and what that host says is told; here that it has no Ceph."""
-    host = f"ssh://{urlsplit(lab.urls['ssh']).netloc}"
+    host = f"ssh://{urlsplit(cluster.urls['ssh']).netloc}"
     line = f"ssh -- {host} 'ceph orch upgrade start --image {registry}/{_REPOSITORY}@{image.digest}'"
     dry = terminal.invoke("--dry nodes.handover --on", host)
     assert dry.stderr.splitlines()[-1] == line
-    done = terminal.invoke("nodes.handover --on", host, PATH=lab.path)
+    done = terminal.invoke("nodes.handover --on", host, PATH=cluster.path)
     assert done.returncode == 1
     assert f"error: {line} ended with 127: " in done.stderr
     assert "ceph: " in done.stderr

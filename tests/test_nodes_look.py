@@ -26,12 +26,12 @@ def repository() -> str:
 
 
 @pytest.fixture
-def terminal(lab: Cluster, registry: str, repository: str, tmp_path: Path) -> Terminal:
+def terminal(cluster: Cluster, registry: str, repository: str, tmp_path: Path) -> Terminal:
     """Settings with three of the nodes."""
     made = Terminal(tmp_path)
     made.set(
-        NODES=lab.nodes("one", "ssh", "tls"),
-        NODES_CERTS=lab.certificates,
+        NODES=cluster.nodes("one", "ssh", "tls"),
+        NODES_CERTS=cluster.certificates,
         REGISTRY=registry,
         REPOSITORY=repository,
         TAG="new",
@@ -49,18 +49,18 @@ def publish(engine: Engine, name: str, **files: bytes) -> None:
 
 
 def test_status_tells_what_nodes_have_and_would_fetch(
-    lab: Cluster, engine: Engine, terminal: Terminal, registry: str, repository: str, tmp_path: Path
+    cluster: Cluster, engine: Engine, terminal: Terminal, registry: str, repository: str, tmp_path: Path
 ) -> None:
     """Before a pull, after it, and when the registry has something newer; then the pull fetches just that."""
     name = f"{registry}/{repository}:new"
     publish(engine, name)
-    before = json.loads(terminal.invoke("nodes.status --json", PATH=lab.path).stdout)
-    assert terminal.invoke("nodes.pull", PATH=lab.path).returncode == 0
-    after = json.loads(terminal.invoke("nodes.status --json", PATH=lab.path).stdout)
+    before = json.loads(terminal.invoke("nodes.status --json", PATH=cluster.path).stdout)
+    assert terminal.invoke("nodes.pull", PATH=cluster.path).returncode == 0
+    after = json.loads(terminal.invoke("nodes.status --json", PATH=cluster.path).stdout)
     publish(engine, name, more=b"an edit")
-    table = terminal.invoke("nodes.status", PATH=lab.path)
-    newer = json.loads(terminal.invoke("nodes.status --json", PATH=lab.path).stdout)
-    pulled = json.loads(terminal.invoke("nodes.pull --json", PATH=lab.path).stdout)
+    table = terminal.invoke("nodes.status", PATH=cluster.path)
+    newer = json.loads(terminal.invoke("nodes.status --json", PATH=cluster.path).stdout)
+    pulled = json.loads(terminal.invoke("nodes.pull --json", PATH=cluster.path).stdout)
     free = shutil.disk_usage(tmp_path).free
     for node in before["nodes"]:
         assert (node["tags"], node["fetch_layers"]) == ({}, 1)
@@ -75,34 +75,34 @@ def test_status_tells_what_nodes_have_and_would_fetch(
     assert after["digest"].removeprefix("sha256:")[:12] in table.stdout
 
 
-def test_status_of_what_is_in_no_registry(lab: Cluster, terminal: Terminal) -> None:
+def test_status_of_what_is_in_no_registry(cluster: Cluster, terminal: Terminal) -> None:
     """The nodes are told of all the same; what a pull would fetch is not known."""
-    done = terminal.invoke("nodes.status --json", PATH=lab.path)
+    done = terminal.invoke("nodes.status --json", PATH=cluster.path)
     assert done.returncode == 0
     assert "warning: what a pull would fetch is not known: " in done.stderr
     assert [node["fetch_bytes"] for node in json.loads(done.stdout)["nodes"]] == [None] * 3
 
 
 def test_a_node_that_is_not_there_is_told_beside_the_others(
-    lab: Cluster, terminal: Terminal, tmp_path: Path
+    cluster: Cluster, terminal: Terminal, tmp_path: Path
 ) -> None:
     """Exit 1 with its name, and a row for each node."""
-    nodes = f"{lab.nodes('one')} unix://{tmp_path}/nobody"
-    done = terminal.invoke("nodes.status", f"--nodes={nodes}", PATH=lab.path)
+    nodes = f"{cluster.nodes('one')} unix://{tmp_path}/nobody"
+    done = terminal.invoke("nodes.status", f"--nodes={nodes}", PATH=cluster.path)
     assert done.returncode == 1
     assert f"error: 1 of 2 nodes failed: unix://{tmp_path}/nobody\n" in done.stderr
     assert "no Docker engine answers" in done.stdout.splitlines()[2]
 
 
 def test_check_starts_the_tools_on_the_nodes(
-    lab: Cluster, engine: Engine, terminal: Terminal, registry: str, repository: str
+    cluster: Cluster, engine: Engine, terminal: Terminal, registry: str, repository: str
 ) -> None:
     """Well where all start, exit 1 where one does not; a node without the image is told to pull."""
     publish(engine, f"{registry}/{repository}:new")
-    lacking = terminal.invoke("nodes.check", PATH=lab.path)
-    assert terminal.invoke("nodes.pull", PATH=lab.path).returncode == 0
-    well = terminal.invoke("nodes.check", PATH=lab.path)
-    broken = terminal.invoke("nodes.check --tool works --tool breaks --json", PATH=lab.path)
+    lacking = terminal.invoke("nodes.check", PATH=cluster.path)
+    assert terminal.invoke("nodes.pull", PATH=cluster.path).returncode == 0
+    well = terminal.invoke("nodes.check", PATH=cluster.path)
+    broken = terminal.invoke("nodes.check --tool works --tool breaks --json", PATH=cluster.path)
     assert lacking.returncode == 1
     assert lacking.stderr.endswith("hint: invoke nodes.pull\n")
     assert well.returncode == 0, well.stderr
@@ -113,25 +113,25 @@ def test_check_starts_the_tools_on_the_nodes(
     assert all("breaks: " in node["error"] for node in told)
     assert [(tool["tool"], tool["ok"]) for tool in told[0]["tools"]] == [("works", True), ("breaks", False)]
     for node in ("one", "ssh", "tls"):
-        assert lab.engines[node].docker("ps", "--all", "--quiet").stdout == ""
+        assert cluster.engines[node].docker("ps", "--all", "--quiet").stdout == ""
 
 
 def test_prune_removes_what_later_images_replaced(
-    lab: Cluster, engine: Engine, terminal: Terminal, registry: str, repository: str
+    cluster: Cluster, engine: Engine, terminal: Terminal, registry: str, repository: str
 ) -> None:
     """Only with --yes, only of the repository, and not what a container uses; the tag's image stays."""
     name = f"{registry}/{repository}:new"
     for version in (b"1", b"2", b"3"):
         publish(engine, name, version=version)
-        assert terminal.invoke("nodes.pull", PATH=lab.path).returncode == 0
-    one = lab.engines["one"]
+        assert terminal.invoke("nodes.pull", PATH=cluster.path).returncode == 0
+    one = cluster.engines["one"]
     listing = ("images", "--digests", "--format={{.Digest}} {{.Tag}}", f"{registry}/{repository}")
     digests = {line.split()[0] for line in one.docker(*listing).stdout.splitlines() if "<none>" in line}
     used = min(digests)
     container = one.docker("create", f"{registry}/{repository}@{used}", "true").stdout.strip()
-    shown = terminal.invoke("nodes.prune --json", PATH=lab.path)
+    shown = terminal.invoke("nodes.prune --json", PATH=cluster.path)
     assert len(one.docker(*listing).stdout.splitlines()) == 3
-    done = terminal.invoke("nodes.prune --yes", PATH=lab.path)
+    done = terminal.invoke("nodes.prune --yes", PATH=cluster.path)
     left = one.docker(*listing).stdout.splitlines()
     one.docker("rm", container)
     assert [len(node["images"]) for node in json.loads(shown.stdout)["nodes"]] == [2] * 3
@@ -139,7 +139,7 @@ def test_prune_removes_what_later_images_replaced(
     assert re.search(r"1 removed +1 in use", done.stdout)
     assert {line.split()[0] for line in left if "<none>" in line} == {used}
     assert len(left) == 2
-    assert len(lab.engines["tls"].docker(*listing).stdout.splitlines()) == 1
+    assert len(cluster.engines["tls"].docker(*listing).stdout.splitlines()) == 1
 
 
 def has(*layers: str, tags: tuple[str, ...] = (), digests: tuple[str, ...] = ()) -> EngineImage:

@@ -18,7 +18,7 @@ from lab.terminal import Terminal
 
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[Registry]:
-    """The lab's registry."""
+    """The cluster's registry."""
     with registry(tmp_path / "source") as started:
         yield started
 
@@ -38,7 +38,7 @@ def mirror(source: Registry, tmp_path: Path) -> Iterator[str]:
 
 
 def test_through_a_mirror_the_registry_sends_no_more_for_many(
-    lab: Cluster, source: Registry, mirror: str, tmp_path: Path
+    cluster: Cluster, source: Registry, mirror: str, tmp_path: Path
 ) -> None:
     """Four nodes have the image and then an edit of it; only the mirror was sent it, which is registry 2.
 
@@ -47,7 +47,7 @@ def test_through_a_mirror_the_registry_sends_no_more_for_many(
     store, terminal = Store(tmp_path / "store"), Terminal(tmp_path)
     contents = [{"image": os.urandom(4_000_000)}, {"edit": os.urandom(1_000_000)}]
     terminal.set(
-        NODES=lab.nodes("one", "two", "three", "ssh"),
+        NODES=cluster.nodes("one", "two", "three", "ssh"),
         REGISTRY=mirror,
         REPOSITORY="mirrored/ceph",
         TAG="new",
@@ -58,10 +58,10 @@ def test_through_a_mirror_the_registry_sends_no_more_for_many(
         with Client(source.host) as client:
             push(client, parse(f"{source.host}/mirrored/ceph:new"), image, store.open)
         before = source.served_bytes()
-        done = terminal.invoke("nodes.pull", PATH=lab.path)
+        done = terminal.invoke("nodes.pull", PATH=cluster.path)
         assert done.returncode == 0, done.stderr
         new = image.layers[-1].blob.size + image.config_blob.size
         assert new <= source.served_bytes() - before <= 2 * new * 1.01
         for name in ("one", "two", "three", "ssh"):
             pulled = ["image", "inspect", "--format={{.Id}}", f"{mirror}/mirrored/ceph:new"]
-            assert lab.engines[name].docker(*pulled).stdout.strip() == image.id
+            assert cluster.engines[name].docker(*pulled).stdout.strip() == image.id

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -70,11 +71,11 @@ def is_of_a_layer(request: Request, image: Image) -> bool:
     return request.method == "GET" and request.path.endswith(image.layers[0].blob.digest)
 
 
-def settings(lab: Cluster, terminal: Terminal, host: str, repository: str, *nodes: str) -> None:
+def settings(cluster: Cluster, terminal: Terminal, host: str, repository: str, *nodes: str) -> None:
     """Write the `.env` of a cluster."""
     terminal.set(
-        NODES=" ".join(nodes) or lab.nodes(),
-        NODES_CERTS=lab.certificates,
+        NODES=" ".join(nodes) or cluster.nodes(),
+        NODES_CERTS=cluster.certificates,
         REGISTRY=host,
         REPOSITORY=repository,
         TAG="new",
@@ -88,20 +89,20 @@ def has(engine: Node, name: str) -> str:
 
 
 def test_every_node_has_the_digest_that_was_pushed_and_its_tag(
-    lab: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
+    cluster: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
 ) -> None:
     """Over socket, ssh and TLS; what a node is said to have fetched is what the registry sent."""
     with registry(tmp_path / "registry") as source:
         image = pushed(store, source.host, repository, content)
-        settings(lab, terminal, source.host, repository)
+        settings(cluster, terminal, source.host, repository)
         before = source.served_bytes()
-        done = terminal.invoke("nodes.pull --json", PATH=lab.path)
+        done = terminal.invoke("nodes.pull --json", PATH=cluster.path)
         assert done.returncode == 0, done.stderr
         served = source.served_bytes() - before - image.config_blob.size  # our own look at the image
     told = json.loads(done.stdout)
     assert (told["reference"], told["digest"]) == (f"{source.host}/{repository}:new", image.digest)
-    assert [item["node"] for item in told["nodes"]] == list(lab.urls.values())
-    for engine in lab.engines.values():
+    assert [item["node"] for item in told["nodes"]] == list(cluster.urls.values())
+    for engine in cluster.engines.values():
         for name in (":new", f"@{image.digest}"):
             assert has(engine, f"{source.host}/{repository}{name}") == image.id
     whole = image.config_blob.size + sum(item.blob.size for item in image.layers)
@@ -110,16 +111,16 @@ def test_every_node_has_the_digest_that_was_pushed_and_its_tag(
 
 
 def test_a_delta_is_all_that_a_node_fetches(
-    lab: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
+    cluster: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
 ) -> None:
     """Of the next image only the layer that was appended, and its config; nothing when it comes again."""
     with registry(tmp_path / "registry") as source:
         pushed(store, source.host, repository, content)
-        settings(lab, terminal, source.host, repository, *map(lab.nodes, _HEALTHY))
-        assert terminal.invoke("nodes.pull", PATH=lab.path).returncode == 0
+        settings(cluster, terminal, source.host, repository, *map(cluster.nodes, _HEALTHY))
+        assert terminal.invoke("nodes.pull", PATH=cluster.path).returncode == 0
         second = pushed(store, source.host, repository, content, b"an edit")
         before = source.served_bytes()
-        told = [json.loads(terminal.invoke("nodes.pull --json", PATH=lab.path).stdout) for _ in range(2)]
+        told = [json.loads(terminal.invoke("nodes.pull --json", PATH=cluster.path).stdout) for _ in range(2)]
         looks = 2 * second.config_blob.size
         served = source.served_bytes() - before - looks
     delta = second.config_blob.size + second.layers[-1].blob.size
@@ -129,15 +130,15 @@ def test_a_delta_is_all_that_a_node_fetches(
 
 
 def test_one_that_fails_does_not_hold_up_the_others(
-    lab: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
+    cluster: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
 ) -> None:
     """Killed in mid-pull, on a full disk, not there, with a wrong CA: named, and the rest have the image."""
     wrong = certificates(tmp_path / "another CA")
-    (lab.certificates / "localhost").mkdir()
+    (cluster.certificates / "localhost").mkdir()
     with ExitStack() as started:
-        started.callback(shutil.rmtree, lab.certificates / "localhost")
+        started.callback(shutil.rmtree, cluster.certificates / "localhost")
         for name, file in (("ca", wrong.ca), ("cert", wrong.certificate), ("key", wrong.key)):
-            shutil.copy(file, lab.certificates / "localhost" / f"{name}.pem")
+            shutil.copy(file, cluster.certificates / "localhost" / f"{name}.pem")
         source = started.enter_context(registry(tmp_path / "registry"))
         dying = started.enter_context(node(tmp_path / "dying"))
         started.enter_context(small_disk(tmp_path / "disk", "6m"))
@@ -154,9 +155,9 @@ def test_one_that_fails_does_not_hold_up_the_others(
 
         web = started.enter_context(between(source.host, meddle))
         image = pushed(store, source.host, repository, content)
-        faulty = [dying.url, full.url, f"unix://{tmp_path}/nobody", lab.urls["tls"]]
-        settings(lab, terminal, web.host, repository, *faulty, *map(lab.nodes, _HEALTHY))
-        done = terminal.invoke("nodes.pull", PATH=lab.path)
+        faulty = [dying.url, full.url, f"unix://{tmp_path}/nobody", cluster.urls["tls"]]
+        settings(cluster, terminal, web.host, repository, *faulty, *map(cluster.nodes, _HEALTHY))
+        done = terminal.invoke("nodes.pull", PATH=cluster.path)
     assert done.returncode == 1
     assert f"error: 4 of 7 nodes failed: {', '.join(faulty)}\n" in done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
@@ -164,12 +165,12 @@ def test_one_that_fails_does_not_hold_up_the_others(
     for url, reason in zip(faulty, reasons, strict=True):
         assert re.search(rf"failed .*({reason})", rows[url])
     for name in _HEALTHY:
-        assert " pulled " in rows[lab.urls[name]]
-        assert has(lab.engines[name], f"{web.host}/{repository}:new") == image.id
+        assert " pulled " in rows[cluster.urls[name]]
+        assert has(cluster.engines[name], f"{web.host}/{repository}:new") == image.id
 
 
 def test_a_registry_that_is_started_again_in_the_middle_costs_only_time(
-    lab: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
+    cluster: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
 ) -> None:
     """What was begun breaks off, and is tried again until it works."""
     port = free_port()
@@ -186,19 +187,19 @@ def test_a_registry_that_is_started_again_in_the_middle_costs_only_time(
                 ended.set()
 
         web = started.enter_context(between(source.host, meddle))
-        settings(lab, terminal, web.host, repository, *map(lab.nodes, _HEALTHY))
+        settings(cluster, terminal, web.host, repository, *map(cluster.nodes, _HEALTHY))
         typed = subprocess.Popen(
-            terminal.command("nodes.pull"), cwd=terminal.folder, env=terminal.environment(PATH=lab.path)
+            terminal.command("nodes.pull"), cwd=terminal.folder, env=terminal.environment(PATH=cluster.path)
         )
         assert ended.wait(60)
         started.enter_context(registry(tmp_path / "registry", port=port))
         assert typed.wait(120) == 0
     for name in _HEALTHY:
-        assert has(lab.engines[name], f"{web.host}/{repository}:new") == image.id
+        assert has(cluster.engines[name], f"{web.host}/{repository}:new") == image.id
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing_and_the_same_line_goes_on(
-    lab: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
+    cluster: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
 ) -> None:
     """Exit 130 at once, though a node waits for its bytes; no ssh and no socket is left behind."""
     with registry(tmp_path / "registry") as source:
@@ -208,11 +209,10 @@ def test_ctrl_c_in_the_middle_leaves_nothing_and_the_same_line_goes_on(
         def meddle(request: Request) -> Stall | None:
             return Stall() if is_of_a_layer(request, image) and not open_again.is_set() else None
 
-        with between(source.host, meddle) as web:
-            settings(lab, terminal, web.host, repository, lab.nodes("ssh"))
-            scratch = tmp_path / "scratch"
-            scratch.mkdir()
-            environment = terminal.environment(PATH=lab.path, TMPDIR=str(scratch))
+        # The folder's path is short enough for a socket in it.
+        with between(source.host, meddle) as web, tempfile.TemporaryDirectory() as scratch:
+            settings(cluster, terminal, web.host, repository, cluster.nodes("ssh"))
+            environment = terminal.environment(PATH=cluster.path, TMPDIR=scratch)
             typed = subprocess.Popen(
                 terminal.command("nodes.pull"),
                 cwd=terminal.folder,
@@ -227,49 +227,50 @@ def test_ctrl_c_in_the_middle_leaves_nothing_and_the_same_line_goes_on(
                 130,
                 ["error: stopped", "hint: type the same again"],
             )
-            assert list(scratch.iterdir()) == []
+            assert list(Path(scratch).iterdir()) == []
             open_again.set()
             web.closing.set()  # an engine waits for an answer that never comes, whoever still wants it
-            assert terminal.invoke("nodes.pull", PATH=lab.path).returncode == 0
-    assert has(lab.engines["ssh"], f"{web.host}/{repository}:new") == image.id
+            assert terminal.invoke("nodes.pull", PATH=cluster.path).returncode == 0
+    assert has(cluster.engines["ssh"], f"{web.host}/{repository}:new") == image.id
 
 
 def test_nodes_pull_with_the_login_of_whoever_types(
-    lab: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
+    cluster: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
 ) -> None:
     """A node needs no login of its own: the engine's API takes the caller's, as `docker pull` has it."""
     with registry(tmp_path / "registry", login=("me", "a secret")) as source:
         image = packed(store, repository, [{"file": content}])
         with Client(source.host, credentials=lambda _: ("me", "a secret")) as client:
             push(client, parse(f"{source.host}/{repository}:new"), image, store.open)
-        settings(lab, terminal, source.host, repository, *map(lab.nodes, _HEALTHY))
+        settings(cluster, terminal, source.host, repository, *map(cluster.nodes, _HEALTHY))
         config = tmp_path / "docker"
         config.mkdir()
         login = base64.b64encode(b"me:a secret").decode()
         (config / "config.json").write_text(json.dumps({"auths": {source.host: {"auth": login}}}))
-        done = terminal.invoke("nodes.pull", PATH=lab.path, DOCKER_CONFIG=str(config))
+        done = terminal.invoke("nodes.pull", PATH=cluster.path, DOCKER_CONFIG=str(config))
     assert done.returncode == 0, done.stderr
     assert "secret" not in done.stdout + done.stderr
-    assert has(lab.engines["one"], f"{source.host}/{repository}:new") == image.id
+    assert has(cluster.engines["one"], f"{source.host}/{repository}:new") == image.id
 
 
 def test_a_dry_run_shows_the_docker_lines_and_pulls_nothing(
-    lab: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
+    cluster: Cluster, store: Store, terminal: Terminal, repository: str, content: bytes, tmp_path: Path
 ) -> None:
     """One line to pull and one to tag, for each node, as they would be typed."""
     with registry(tmp_path / "registry") as source:
         image = pushed(store, source.host, repository, content)
-        settings(lab, terminal, source.host, repository, *map(lab.nodes, ("one", "tls")))
-        done = terminal.invoke("--dry nodes.pull", PATH=lab.path)
+        settings(cluster, terminal, source.host, repository, *map(cluster.nodes, ("one", "tls")))
+        done = terminal.invoke("--dry nodes.pull", PATH=cluster.path)
     assert done.returncode == 0, done.stderr
     name = f"{source.host}/{repository}"
-    first = f"docker --host={lab.urls['one']} "
+    first = f"docker --host={cluster.urls['one']} "
     assert f"{first}pull {name}@{image.digest}\n{first}tag {name}@{image.digest} {name}:new\n" in done.stderr
     assert (
-        f"docker --host={lab.urls['tls']} --tlsverify --tlscacert={lab.certificates}/ca.pem " in done.stderr
+        f"docker --host={cluster.urls['tls']} --tlsverify --tlscacert={cluster.certificates}/ca.pem "
+        in done.stderr
     )
     assert done.stdout == ""
-    assert not has(lab.engines["one"], f"{name}:new")
+    assert not has(cluster.engines["one"], f"{name}:new")
 
 
 def test_without_nodes_or_certificates_nothing_is_asked(terminal: Terminal) -> None:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import secrets
 import shutil
 import subprocess
 import tarfile
@@ -67,8 +68,10 @@ def node(folder: Path, *options: str, network: Network | None = None) -> Iterato
 
 @contextmanager
 def _bridge() -> Iterator[str]:
-    number = next(_bridges)
-    bridge, subnet = f"ct{os.getpid() % 100000}n{number}", f"172.29.{(os.getpid() + number) % 256}"
+    bridge, part = f"ct{os.getpid() % 100000}n{next(_bridges)}", secrets.randbelow(1 << 14)
+    subnet = (
+        f"100.{64 + part // 256}.{part % 256}"  # of the carriers' own network (RFC 6598), which labs lack
+    )
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     try:
         subprocess.run(["ip", "addr", "add", f"{subnet}.1/24", "dev", bridge], check=True)
