@@ -69,9 +69,7 @@ def node(folder: Path, *options: str, network: Network | None = None) -> Iterato
 @contextmanager
 def _bridge() -> Iterator[str]:
     bridge, part = f"ct{os.getpid() % 100000}n{next(_bridges)}", secrets.randbelow(1 << 14)
-    subnet = (
-        f"100.{64 + part // 256}.{part % 256}"  # of the carriers' own network (RFC 6598), which labs lack
-    )
+    subnet = f"100.{64 + part // 256}.{part % 256}"  # carriers have these to themselves (RFC 6598)
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     try:
         subprocess.run(["ip", "addr", "add", f"{subnet}.1/24", "dev", bridge], check=True)
