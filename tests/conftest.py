@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import docker
 import pytest
+from xdist.remote import Producer
 
 from cephtasks.engine import Engine
 from lab import cluster as clusters
@@ -14,9 +15,9 @@ from lab.engines import tiny_image
 from lab.sharing import Scheduler, shares_engine
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduler:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
     """Say which test runs in which process, where `script/test` has two of them."""
-    return Scheduler(config)
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
