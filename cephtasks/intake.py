@@ -53,7 +53,7 @@ def base(places: Places, wanted: EngineImage, host: str, compression: str) -> oc
         return from_engine(places.engine, places.store, wanted, compression)
     image, reference = there
     if any(places.store.kept_index(item) is None for item in image.layers):
-        console.say(f"reading the file list of {_name(wanted)}, once")
+        console.say(f"reading the file list of {wanted.name}, once")
         for content in archive.members(_stream(places.engine.save(wanted.id))):
             start = content.read(_CHUNK)
             if archive.is_tar(start) and not archive.is_document(start):
@@ -72,7 +72,7 @@ def from_engine(engine: Engine, store: Store, wanted: EngineImage, compression: 
     kept = _kept(store, wanted)
     if kept is not None:
         return kept
-    console.say(f"reading {_name(wanted)} from the engine, once")
+    console.say(f"reading {wanted.name} from the engine, once")
     documents: list[bytes] = []
     layers: dict[str, oci.Layer] = {}
     with store.writing():
@@ -189,10 +189,6 @@ def _read_along(
         finally:
             waiting.put(b"")
         return made, reading.result()
-
-
-def _name(wanted: EngineImage) -> str:
-    return (wanted.tags or (wanted.id,))[0]
 
 
 def _chunks(start: bytes, content: IO[bytes]) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,21 @@ def test_an_image_of_the_engine_is_kept_once(engine: Engine, store: Store, base:
     blob.unlink()
     assert intake.from_engine(engine, store, found, "gzip") == image
     assert blob.exists()
+
+
+def test_a_base_is_called_what_it_was_asked_for_by(
+    chosen: Settings,
+    engine: Engine,
+    store: Store,
+    tree: Path,
+    image_name: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever other names the engine knows it by."""
+    for tag in ("a", "z"):
+        engine.tag(chosen.base_image, f"{image_name}:{tag}")
+    pack.pack(replace(chosen, base_image=f"{image_name}:z"), places(engine, store), tree, None)
+    assert f"reading {image_name}:z from the engine, once\n" in capsys.readouterr().err
 
 
 def test_a_dry_run_changes_nothing(chosen: Settings, tree: Path) -> None:

@@ -28,7 +28,7 @@ _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class EngineImage:
-    """An image as the engine describes it; `size` in bytes, unpacked."""
+    """An image as the engine describes it; `size` in bytes, unpacked, `name` as it was asked for."""
 
     id: str
     tags: tuple[str, ...]
@@ -39,6 +39,7 @@ class EngineImage:
     size: int
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    name: str = field(default="", compare=False)
 
 
 class Engine:
@@ -77,7 +78,7 @@ class Engine:
         """The image of that name or id, or None where the engine has none."""
         with _translated(f"docker image inspect {reference}"):
             try:
-                return _read_image(self._api.inspect_image(reference))
+                return _read_image(self._api.inspect_image(reference), reference)
             except docker.errors.ImageNotFound:
                 return None
 
@@ -329,7 +330,7 @@ def _translated(what: str) -> Iterator[None]:
         raise EngineRefused(f"{what} failed: {one_line(error)}", _HINT) from error
 
 
-def _read_image(document: Mapping[str, Any]) -> EngineImage:
+def _read_image(document: Mapping[str, Any], name: str) -> EngineImage:
     config = document.get("Config") or {}
     variables = (variable.partition("=") for variable in config.get("Env") or ())
     return EngineImage(
@@ -341,5 +342,6 @@ def _read_image(document: Mapping[str, Any]) -> EngineImage:
         entrypoint=tuple(config.get("Entrypoint") or ()),
         size=int(document.get("Size", 0)),
         labels=dict(config.get("Labels") or {}),
-        env={name: value for name, _, value in variables},
+        env={variable: value for variable, _, value in variables},
+        name=name,
     )

@@ -46,7 +46,7 @@ def fetch_base(run: Session, mirror: bool = False) -> None:
         copy = base_mirror.bring(run.settings, run.registry, bars.update) if mirror else ""
         fetched = base.fetch(run.settings, run.engine, bars.update, copy)
     if not run.dry:
-        wanted = run.engine.require_image(fetched.id, "invoke fetch-base")
+        wanted = run.engine.require_image(fetched.name, "invoke fetch-base")
         intake.base(run.places, wanted, run.settings.registry, run.settings.layer_compression)
     console.result(fetched.alias)
 
