@@ -22,7 +22,7 @@ _CONTESTS: Mapping[str, Callable[[Stage, int], list[Result]]] = {
     "series-of-eight": series.of_eight,
     "memory": memory.of_first_push,
     "large-tree": memory.of_large_tree,
-    "many-files": memory.of_many_files,
+    "long-files": memory.of_long_files,
 }
 # Those that need neither the stage's tree nor its registries.
 _APART: Mapping[str, Callable[[Path, int], list[Result]]] = {

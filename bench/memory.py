@@ -2,28 +2,16 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from bench import wait
 from bench.contest import BYTES, SECONDS, Result
 from bench.edits import edit
 from bench.stage import Stage
-from lab.terminal import Terminal
+from lab.usage import Usage, usage
 
 _BOUND = 200_000_000
 _LARGE = 4_000_000_000
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a process took: seconds, and its largest resident set in bytes."""
-
-    seconds: float
-    peak: int
 
 
 def of_first_push(stage: Stage, rounds: int) -> list[Result]:
@@ -33,47 +21,30 @@ def of_first_push(stage: Stage, rounds: int) -> list[Result]:
 
 
 def of_large_tree(stage: Stage, rounds: int) -> list[Result]:
+    """Time and memory of a tree of 4 GB, made of edited copies of the real one; held once."""
+    return _of_tree(stage, "a tree of 4 GB", _multiply)
+
+
+def of_long_files(stage: Stage, rounds: int) -> list[Result]:
     """Time and memory of a tree of 4 GB, made of longer files as those of debug binaries are; held once."""
-    times = _times(stage)
-    small, large = _first_push(stage, stage.tree), _grown(stage, _lengthen)
-    work = "a tree of 4 GB, of longer files"
-    return [
-        Result(
-            f"{work}: time",
-            f"the whole tree, {times} times",
-            SECONDS,
-            large.seconds,
-            times * small.seconds,
-            1.1,
-        ),
-        Result(f"{work}: memory", "the whole tree", BYTES, large.peak, small.peak, 1.1),
-    ]
+    return _of_tree(stage, "a tree of 4 GB, of longer files", _lengthen)
 
 
-def of_many_files(stage: Stage, rounds: int) -> list[Result]:
-    """The memory of a tree of 4 GB, made of more files: their index has to be held; held once."""
-    small, many = _first_push(stage, stage.tree), _grown(stage, _multiply)
-    work = "a tree of 4 GB, of more files: memory"
-    return [
-        Result(work, "the whole tree", BYTES, many.peak, small.peak),
-        Result(work, "200 MB", BYTES, many.peak, _BOUND, 1),
-    ]
-
-
-def usage(terminal: Terminal, *words: str) -> Usage:
-    """Type `invoke` and see what it takes."""
-    done = subprocess.run(
-        [sys.executable, "-I", str(Path(wait.__file__)), *terminal.command(*words)],
-        cwd=terminal.folder,
-        env=terminal.environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
+def _of_tree(stage: Stage, work: str, grow: Callable[[Path, Path, int], None]) -> list[Result]:
+    large, times = (
+        stage.folder / "large",
+        -(-_LARGE // sum(path.stat().st_size for path in _files(stage.tree))),
     )
-    if done.returncode:
-        raise RuntimeError(f"invoke {' '.join(words)} ended with {done.returncode}")
-    seconds, peak = done.stdout.split()
-    return Usage(float(seconds), int(peak))
+    try:
+        grow(stage.tree, large, times)
+        ours, peer = _first_push(stage, large), _first_push(stage, stage.tree)
+    finally:
+        shutil.rmtree(large, ignore_errors=True)
+    against = f"the whole tree, {times} times"
+    return [
+        Result(f"{work}: time", against, SECONDS, ours.seconds, times * peer.seconds, 1.1),
+        Result(f"{work}: memory", "the whole tree", BYTES, ours.peak, peer.peak, 1.1),
+    ]
 
 
 def _first_push(stage: Stage, tree: Path) -> Usage:
@@ -82,17 +53,8 @@ def _first_push(stage: Stage, tree: Path) -> Usage:
         return usage(terminal, "pack", "--tree", str(tree), "push")
 
 
-def _grown(stage: Stage, grow: Callable[[Path, Path, int], None]) -> Usage:
-    large = stage.folder / "large"
-    try:
-        grow(stage.tree, large, _times(stage))
-        return _first_push(stage, large)
-    finally:
-        shutil.rmtree(large, ignore_errors=True)
-
-
 def _lengthen(tree: Path, large: Path, times: int) -> None:
-    """Lay out a tree whose files are so many times as long, and do not repeat themselves."""
+    """Lay out a tree whose files are so many times as long."""
     shutil.copytree(tree, large, symlinks=True)
     for path in _files(large):
         with path.open("ab") as longer:
@@ -109,10 +71,6 @@ def _multiply(tree: Path, large: Path, times: int) -> None:
         shutil.copytree(tree, copy, symlinks=True)
         for path in _files(copy):
             edit(path)
-
-
-def _times(stage: Stage) -> int:
-    return -(-_LARGE // sum(path.stat().st_size for path in _files(stage.tree)))
 
 
 def _files(tree: Path) -> list[Path]:

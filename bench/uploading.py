@@ -13,7 +13,6 @@ from pathlib import Path
 import requests
 
 from bench.contest import BYTES, SECONDS, Result
-from bench.memory import Usage, usage
 from bench.stage import run
 from cephtasks import console
 from cephtasks.oci import Image
@@ -22,6 +21,7 @@ from lab import registries
 from lab.images import packed
 from lab.registries import Registry
 from lab.terminal import Terminal
+from lab.usage import Usage, usage
 
 _ALL = 1_000_000_000
 _BOUND = 100_000_000

@@ -209,23 +209,23 @@ def ssh_host(
         yield host.url
 
 
-@pytest.mark.parametrize("below", ["", "a-folder-with-a-name-that-leaves-no-room/" * 3])
+@pytest.mark.parametrize(("length", "is_used"), [(40, True), (77, True), (78, False), (200, False)])
 def test_an_engine_behind_ssh_runs_containers(
-    ssh_host: str, tiny: str, below: str, monkeypatch: pytest.MonkeyPatch
+    ssh_host: str, tiny: str, length: int, is_used: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A remote engine does all that the local one does, output live, and ssh ends with the connection.
 
-    So it is also where the folder for temporary files has a longer path than any socket.
+    So it is however long the path of the folder for temporary files is, which may leave a socket no room.
     """
     said = bytearray()
     with tempfile.TemporaryDirectory() as short:
-        folder = Path(short, below)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(short, "x" * (length - len(short) - 1))
+        folder.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
         engine = Engine.connect(host=ssh_host)
         try:
             assert engine.run(RunSpec(tiny, ("there",), ("echo",)), said.extend, said.extend).exit_code == 0
-            assert bool(list(folder.iterdir())) == (not below)
+            assert bool(list(folder.iterdir())) == is_used
         finally:
             engine.close()
         assert bytes(said) == b"there\n"

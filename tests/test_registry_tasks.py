@@ -19,6 +19,7 @@ from lab import registries
 from lab.images import packed
 from lab.indexes import put_index
 from lab.terminal import Terminal
+from lab.usage import usage
 from lab.webs import Answer, Request, answering
 
 _MANY = 10_000
@@ -145,20 +146,6 @@ def test_prune_is_told_what_to_keep(terminal: Terminal, line: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def _peak(terminal: Terminal, *words: str) -> tuple[int, bytes]:
-    """The most memory in bytes that `invoke` has at once, as only `wait4` tells it, and what it prints."""
-    process = subprocess.Popen(
-        terminal.command(*words), env=terminal.environment(), cwd=terminal.folder, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    with process.stdout as stdout:
-        printed = stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return used.ru_maxrss * 1024, printed
-
-
 def test_ten_thousand_repositories(terminal: Terminal) -> None:
     """All of them, in order, whatever the size of the pages, in little more memory than one takes."""
     names = [f"team{number // 100:03}/app-{number:05}" for number in range(_MANY)]
@@ -176,12 +163,12 @@ def test_ten_thousand_repositories(terminal: Terminal) -> None:
 
     with answering(respond) as web:
         terminal.set(REGISTRY=web.host)
-        little, _ = _peak(terminal, "catalog", "--tags", "--filter", names[0])
-        most, printed = _peak(terminal, "catalog")
-        assert json.loads(printed) == {"repositories": names}
-        told, printed = _peak(terminal, "catalog", "--tags", "--filter", "team00*")
-        assert [each["name"] for each in json.loads(printed)["repositories"]] == names[:1000]
-    assert max(most, told) < little + 20_000_000
+        little = usage(terminal, "catalog", "--tags", "--filter", names[0])
+        most = usage(terminal, "catalog")
+        assert json.loads(most.printed) == {"repositories": names}
+        told = usage(terminal, "catalog", "--tags", "--filter", "team00*")
+        assert [each["name"] for each in json.loads(told.printed)["repositories"]] == names[:1000]
+    assert max(most.peak, told.peak) < little.peak + 20_000_000
 
 
 def test_a_large_blob_is_never_in_memory(terminal: Terminal, lab: str, tmp_path: Path) -> None:
@@ -192,9 +179,9 @@ def test_a_large_blob_is_never_in_memory(terminal: Terminal, lab: str, tmp_path:
     with Client(lab) as client:
         push(client, origin, image, store.open)
     with registries.registry(tmp_path / "other") as other:
-        little, _ = _peak(terminal, "registry.copy", f"{lab}/b/image:new", f"{other.host}/small:1")
+        little = usage(terminal, "registry.copy", f"{lab}/b/image:new", f"{other.host}/small:1")
         target = Reference(other.host, "large/copy", "1")
-        most, printed = _peak(terminal, "registry.copy", str(origin), str(target))
-        assert printed.decode() == f"{replace(target, digest=image.digest)}\n"
-    assert most < little + 20_000_000
+        most = usage(terminal, "registry.copy", str(origin), str(target))
+        assert most.printed == f"{replace(target, digest=image.digest)}\n"
+    assert most.peak < little.peak + 20_000_000
     assert not (terminal.folder / "state").exists()

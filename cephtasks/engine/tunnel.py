@@ -15,7 +15,8 @@ _REMOTE_SOCKET = "/var/run/docker.sock"
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ExitOnForwardFailure=yes", "ControlPath=none")
 _PATIENCE = 30.0  # seconds to log in, of which at most 10 to connect
 _PAUSE = 0.02
-_LONGEST_FOLDER = 80  # bytes; a socket's path has at most 107 (unix(7)), our own names among them
+_PREFIX = "cephtasks-ssh-"
+_LONGEST_SOCKET = 107  # bytes of a socket's path (unix(7))
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def tunnel(address: str) -> Iterator[Path]:
 
     Raises EngineUnreachable.
     """
-    with tempfile.TemporaryDirectory(prefix="cephtasks-ssh-", dir=_roomy()) as folder:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_roomy()) as folder:
         socket, said = Path(folder) / "socket", Path(folder) / "stderr"
         try:
             ssh = _start(address, socket, said)
@@ -41,7 +42,8 @@ def tunnel(address: str) -> Iterator[Path]:
 
 def _roomy() -> str | None:
     """The folder to make a folder for a socket in: the usual one, where that leaves room for its path."""
-    return None if len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
+    socket = f"{tempfile.gettempdir()}/{_PREFIX}xxxxxxxx/socket"
+    return None if len(os.fsencode(socket)) <= _LONGEST_SOCKET else "/tmp"  # noqa: S108
 
 
 def _start(address: str, socket: Path, said: Path) -> "subprocess.Popen[bytes]":

@@ -1,6 +1,7 @@
-"""Sharing: let one process run all tests of this machine's engine, where several processes run tests.
+"""Sharing: let one process run all tests that change this machine's engine, where several run tests.
 
-What happens to the images of an engine then has one cause. All other tests keep to what is their own.
+What happens to the engine's images then has one cause. All other tests keep to what is their own, or only run
+containers of an image that bootstrap made.
 """
 
 import re
