@@ -4,26 +4,23 @@ import hashlib
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from cephtasks.errors import TreeInvalid
 from cephtasks.tree import WHITEOUT_PREFIX, Entry, Kind
 
 _LARGE = 1 << 20  # bytes
+_AHEAD = 1 << 10  # entries that the walk is before the hashes at most, so that memory stays flat
 
 Stamp = tuple[int, ...]  # of a file: size, mtime and ctime in nanoseconds, inode, device, mode
 Known = Callable[[str, Stamp], str]  # the sha256 of the file of that path and stamp; empty if not known
 
 
-@dataclass(frozen=True)
-class Scan:
-    """A folder's index, and the stamp that each file had before it was read."""
-
-    index: dict[str, Entry]
-    stamps: dict[str, Stamp]
+Scanned = tuple[Entry, Stamp | None]  # a file has the stamp from before it was read
 
 
 def index_folder(folder: Path) -> dict[str, Entry]:
@@ -32,27 +29,41 @@ def index_folder(folder: Path) -> dict[str, Entry]:
     Raises TreeInvalid where the folder is missing or empty, cannot be read, or holds what no image
     can carry: devices, pipes, sockets, names that mean whiteouts.
     """
-    return scan_folder(folder, lambda _path, _stamp: "").index
+    return {entry.path: entry for entry, _ in scan_folder(folder, lambda _path, _stamp: "")}
 
 
-def scan_folder(folder: Path, known: Known) -> Scan:
-    """Index a folder, reading only files whose hash is not known; raises TreeInvalid as `index_folder`."""
+def scan_folder(folder: Path, known: Known) -> Iterator[Scanned]:
+    """What a folder holds, in the order of `walk_order`; only files whose hash is not known are read.
+
+    Raises TreeInvalid as `index_folder` does.
+    """
     if not folder.is_dir():
         raise TreeInvalid(f"there is no install tree {folder}", "invoke compile, or pack --tree DIR")
-    scan = Scan({}, {})
+    is_empty = True
+    for entry, stamp in _hashed(folder, _listed(folder, known)):
+        is_empty = is_empty and entry.kind is Kind.FOLDER
+        yield entry, stamp
+    if is_empty:
+        raise TreeInvalid(f"the install tree {folder} is empty", "invoke compile, or pack --tree DIR")
+
+
+def walk_order(path: str) -> str:
+    """A key by which a folder comes just before what it holds, and names in one folder by their letters."""
+    return path.replace("/", "\0")
+
+
+def _listed(folder: Path, known: Known) -> Iterator[Scanned]:
+    """What a folder holds; a file whose hash is not known has none."""
     first_names: dict[tuple[int, int], str] = {}
     for path, status in _walk(str(folder), ""):
-        if stat.S_ISREG(status.st_mode) and first_names.setdefault(_identity(status), path) == path:
-            stamp = scan.stamps[path] = _stamp(status)
-            mode = stat.S_IMODE(status.st_mode)
-            scan.index[path] = Entry(path, Kind.FILE, mode, status.st_size, known(path, stamp))
+        if not stat.S_ISREG(status.st_mode):
+            yield _without_content(folder, path, status), None
+        elif status.st_nlink > 1 and first_names.setdefault(_identity(status), path) != path:
+            first = first_names[_identity(status)]
+            yield Entry(path, Kind.HARDLINK, stat.S_IMODE(status.st_mode), target=first), None
         else:
-            scan.index[path] = _without_content(folder, path, status, first_names)
-    if all(entry.kind is Kind.FOLDER for entry in scan.index.values()):
-        raise TreeInvalid(f"the install tree {folder} is empty", "invoke compile, or pack --tree DIR")
-    unread = [scan.index[path] for path in scan.stamps if not scan.index[path].sha256]
-    scan.index.update((entry.path, entry) for entry in _hashed(folder, unread))
-    return scan
+            stamp, mode = _stamp(status), stat.S_IMODE(status.st_mode)
+            yield Entry(path, Kind.FILE, mode, status.st_size, known(path, stamp)), stamp
 
 
 def _walk(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -71,16 +82,11 @@ def _walk(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
             yield from _walk(folder, path)
 
 
-def _without_content(
-    folder: Path, path: str, status: os.stat_result, first_names: dict[tuple[int, int], str]
-) -> Entry:
-    mode = stat.S_IMODE(status.st_mode)
+def _without_content(folder: Path, path: str, status: os.stat_result) -> Entry:
     if stat.S_ISDIR(status.st_mode):
-        return Entry(path, Kind.FOLDER, mode)
+        return Entry(path, Kind.FOLDER, stat.S_IMODE(status.st_mode))
     if stat.S_ISLNK(status.st_mode):
         return Entry(path, Kind.SYMLINK, 0o777, target=_link_target(folder / path))
-    if stat.S_ISREG(status.st_mode):
-        return Entry(path, Kind.HARDLINK, mode, target=first_names[_identity(status)])
     raise _no_image_carries(folder / path, "is neither file, folder nor link")
 
 
@@ -93,13 +99,29 @@ def _stamp(status: os.stat_result) -> Stamp:
     return (status.st_size, *times, status.st_ino, status.st_dev, status.st_mode)
 
 
-def _hashed(folder: Path, files: Sequence[Entry]) -> Iterator[Entry]:
+def _hashed(folder: Path, listed: Iterable[Scanned]) -> Iterator[Scanned]:
+    """The same, every file with its hash."""
+    waiting: deque[tuple[Entry, Stamp | None, Future[str] | None]] = deque()
+
+    def oldest() -> Scanned:
+        entry, stamp, aside = waiting.popleft()
+        return (replace(entry, sha256=aside.result()) if aside else entry), stamp
+
     with ThreadPoolExecutor() as pool:
-        # A small file is hashed sooner than it is handed to a thread.
-        aside = {file.path: pool.submit(_sha256, folder / file.path) for file in files if file.size >= _LARGE}
-        for file in files:
-            sha256 = aside[file.path].result() if file.path in aside else _sha256(folder / file.path)
-            yield Entry(file.path, Kind.FILE, file.mode, file.size, sha256)
+        try:
+            for entry, stamp in listed:
+                path = folder / entry.path if stamp and not entry.sha256 else None
+                # A small file is hashed sooner than it is handed to a thread.
+                is_small = entry.size < _LARGE
+                aside = pool.submit(_sha256, path) if path and not is_small else None
+                read = replace(entry, sha256=_sha256(path)) if path and is_small else entry
+                waiting.append((read, stamp, aside))
+                if len(waiting) > _AHEAD:
+                    yield oldest()
+            while waiting:
+                yield oldest()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _sha256(path: Path) -> str:

@@ -3,10 +3,14 @@
 import json
 import os
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cephtasks import folder
 from cephtasks.errors import StateUnwritable, TreeInvalid
@@ -23,18 +27,31 @@ def fill(tree: Path, *names: str) -> None:
         (tree / name).write_bytes(os.fsencode(name))
 
 
+def rows(cache: Path) -> list[list[Any]]:
+    """What the cache says of each file: path, hash, stamp."""
+    return [json.loads(line) for line in cache.read_text().splitlines()[1:]]
+
+
+def rewrite(cache: Path, rows: Iterable[Any]) -> None:
+    """Let the cache say something else."""
+    header = cache.read_text().splitlines()[0]
+    cache.write_text("".join(f"{line}\n" for line in (header, *map(json.dumps, rows))))
+
+
 def pretend(cache: Path) -> None:
     """Let the cache say of every file that its hash is another one: what is believed was not read."""
-    document = json.loads(cache.read_bytes())
-    for row in document["files"].values():
-        row[0] = PRETENDED
-    cache.write_text(json.dumps(document))
+    rewrite(cache, [[path, PRETENDED, *stamp] for path, _, *stamp in rows(cache)])
 
 
 def believed(tree: Path, cache: Path) -> set[str]:
     """The files whose hash is taken from the cache."""
     pretend(cache)
     return {path for path, entry in index_folder(tree, cache).items() if entry.sha256 == PRETENDED}
+
+
+def files_of(tree: Path) -> set[str]:
+    """The paths of a folder that have a hash."""
+    return {path for path, entry in folder.index_folder(tree).items() if entry.sha256}
 
 
 def test_an_index_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
@@ -51,8 +68,8 @@ def test_an_index_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
 def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     """Their hashes come from the cache."""
     cache = tmp_path / "index.json"
-    files = {path for path, entry in index_folder(OLD, cache).items() if entry.sha256}
-    assert believed(OLD, cache) == files
+    index_folder(OLD, cache)
+    assert believed(OLD, cache) == files_of(OLD)
 
 
 def test_an_unchanged_tree_leaves_the_cache_alone(tmp_path: Path) -> None:
@@ -101,9 +118,10 @@ def test_every_change_is_seen(tmp_path: Path) -> None:
         b"\xff",
         b"[]",
         b"7",
-        b'{"version": 1}',
-        b'{"version": 1, "files": 7}',
-        b'{"version": 9, "files": {}}',
+        b'{"version":1}\n',
+        b'{"version":2}',
+        b'{"version":2}\n{',
+        b'{"version":2}\n\xff\n\n\n',
     ],
 )
 def test_a_damaged_cache_costs_time_only(tmp_path: Path, content: bytes) -> None:
@@ -111,18 +129,70 @@ def test_a_damaged_cache_costs_time_only(tmp_path: Path, content: bytes) -> None
     cache = tmp_path / "index.json"
     cache.write_bytes(content)
     assert index_folder(OLD, cache) == folder.index_folder(OLD)
-    assert believed(OLD, cache)
+    assert believed(OLD, cache) == files_of(OLD)
 
 
-@pytest.mark.parametrize("row", [None, 7, "text", [], {}, [PRETENDED], [PRETENDED, 1, 2, 3, 4, 5, 6], [7, 7]])
+@pytest.mark.parametrize(
+    "row",
+    [None, 7, "text", "", [], {}, [7], [7, PRETENDED], ["{path}"], ["{path}", PRETENDED, 1, 2, 3, 4, 5, 6]],
+)
 def test_a_row_that_says_nothing_is_passed_over(tmp_path: Path, row: Any) -> None:
-    """Whatever it is."""
+    """Whatever it is; of the other files the hashes are still known."""
     cache = tmp_path / "index.json"
     index_folder(OLD, cache)
-    document = json.loads(cache.read_bytes())
-    document["files"] = dict.fromkeys(document["files"], row)
-    cache.write_text(json.dumps(document))
+    first, *others = rows(cache)
+    silent = json.loads(json.dumps(row).replace("{path}", first[0]))
+    rewrite(cache, [silent, *([path, PRETENDED, *stamp] for path, _, *stamp in others)])
+    index = index_folder(OLD, cache)
+    assert index[first[0]] == folder.index_folder(OLD)[first[0]]
+    assert all(index[path].sha256 == PRETENDED for path, *_ in others)
+    assert rows(cache)[0] == first
+
+
+@pytest.mark.parametrize("kept", [slice(0, 3), slice(1, None), slice(None, -1), slice(None, None, 2)])
+def test_what_a_cache_lacks_is_put_back(tmp_path: Path, kept: slice) -> None:
+    """Wherever the row was; what is there is believed all the same."""
+    cache = tmp_path / "index.json"
+    index_folder(OLD, cache)
+    whole = rows(cache)
+    rewrite(cache, whole[kept])
     assert index_folder(OLD, cache) == folder.index_folder(OLD)
+    assert rows(cache) == whole
+    rewrite(cache, whole[kept])
+    assert believed(OLD, cache) == {path for path, *_ in whole[kept]}
+
+
+def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """Also where it was the last file."""
+    tree, cache = tmp_path / "tree", tmp_path / "index.json"
+    fill(tree, "a", "a-b/c", "d/b", "z")
+    time.sleep(2.1)
+    index_folder(tree, cache)
+    for gone in ("z", "a", "d/b"):
+        (tree / gone).unlink()
+        index_folder(tree, cache)
+        assert {path for path, *_ in rows(cache)} == files_of(tree)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.sets(st.text("a-./0\udcff", min_size=1, max_size=6), min_size=1))
+def test_files_are_known_by_whatever_names(tmp_path_factory: pytest.TempPathFactory, names: set[str]) -> None:
+    """A folder is walked in the order in which the cache has its files."""
+    place = tmp_path_factory.mktemp("names")
+    tree, cache = place / "tree", place / "index.json"
+    tree.mkdir()
+    for name in names:
+        if not {"", ".", ".."} & {*name.split("/")}:
+            with suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                fill(tree, name)
+    fill(tree, "always")
+    walked = [entry.path for entry, _ in folder.scan_folder(tree, lambda _path, _stamp: "")]
+    assert walked == sorted(walked, key=folder.walk_order)
+    later = time.time_ns() + 10_000_000_000
+    with pytest.MonkeyPatch.context() as clock:
+        clock.setattr("cephtasks.index_cache.time.time_ns", lambda: later)
+        index_folder(tree, cache)
+        assert believed(tree, cache) == files_of(tree)
 
 
 def test_a_cache_of_another_folder_is_no_use_but_no_harm(tmp_path: Path) -> None:
@@ -178,5 +248,4 @@ def test_what_is_not_wanted_is_not_read(tmp_path: Path) -> None:
     assert index["usr/bin/rados"].sha256 == UNREAD
     assert index["usr/bin/ceph"] == folder.index_folder(tree)["usr/bin/ceph"]
     files = {path for path, entry in index_folder(OLD, cache, lambda path: "coder" in path).items()}
-    remembered = json.loads(cache.read_bytes())["files"]
-    assert remembered.keys() == {path for path in files if "coder" in path}
+    assert {path for path, *_ in rows(cache)} == {path for path in files if "coder" in path}
