@@ -1,14 +1,13 @@
 """Intake: bring images of the engine and of registries into the store."""
 
 import hashlib
-import io
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
-from cephtasks import archive, console, layer, layer_index, oci, registry
+from cephtasks import archive, console, layer, layer_index, oci, pieces, registry
 from cephtasks.engine import Engine, EngineImage
 from cephtasks.errors import CephtasksError, EngineRefused, UsageError
 from cephtasks.layer_index import LayerIndex
@@ -54,7 +53,7 @@ def base(places: Places, wanted: EngineImage, host: str, compression: str) -> oc
     image, reference = there
     if any(places.store.kept_index(item) is None for item in image.layers):
         console.say(f"reading the file list of {wanted.name}, once")
-        for content in archive.members(_stream(places.engine.save(wanted.id))):
+        for content in archive.members(pieces.stream(places.engine.save(wanted.id))):
             start = content.read(_CHUNK)
             if archive.is_tar(start) and not archive.is_document(start):
                 diff_id, entries = _read_along(_chunks(start, content), _digest)
@@ -76,7 +75,7 @@ def from_engine(engine: Engine, store: Store, wanted: EngineImage, compression: 
     documents: list[bytes] = []
     layers: dict[str, oci.Layer] = {}
     with store.writing():
-        for content in archive.members(_stream(engine.save(wanted.id))):
+        for content in archive.members(pieces.stream(engine.save(wanted.id))):
             start = content.read(_CHUNK)
             if archive.is_document(start):
                 documents.append(start + content.read())
@@ -106,7 +105,10 @@ def known_index(stock: Stock, item: oci.Layer) -> LayerIndex | None:
     elsewhere and says nothing. Raises what the registry's client raises.
     """
     store = stock.store
-    if store.kept_index(item) is not None or store.has(item.blob):
+    kept = store.kept_index(item)
+    if kept is not None:
+        return kept
+    if store.has(item.blob):
         return store.layer_index(item)
     origin = store.origin(item.blob.digest)
     if origin is None:
@@ -177,7 +179,7 @@ def _read_along(
     def entries() -> tuple[Entry, ...]:
         copy = iter(waiting.get, b"")
         try:
-            return tuple(index_tar(_stream(copy)))
+            return tuple(index_tar(pieces.stream(copy)))
         finally:
             for _ in copy:  # to the end, for whoever puts chunks there must never wait in vain
                 pass
@@ -195,29 +197,3 @@ def _chunks(start: bytes, content: IO[bytes]) -> Iterator[bytes]:
     yield start
     while chunk := content.read(_CHUNK):
         yield chunk
-
-
-def _stream(chunks: Iterator[bytes]) -> IO[bytes]:
-    return io.BufferedReader(_Chunks(chunks), _CHUNK)
-
-
-class _Chunks(io.RawIOBase):
-    """A file to read from chunks as they come."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._left:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._left = memoryview(chunk)
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count

@@ -8,8 +8,9 @@ to be named; in an image the file of the topmost layer shows, and nothing reads 
 import hashlib
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import IO
 
 from cephtasks import layer
 from cephtasks.errors import BlobDamaged
@@ -17,6 +18,7 @@ from cephtasks.tree import LAYER_INDEX, Entry, Kind, from_row, to_row
 
 _VERSION = 1
 _FIRST_READ = 16 << 10  # holds the whole index of a usual edit; each further read is twice as long
+_ROWS = 512  # encoded at a time
 _MOST_BYTES = 64 << 20  # of an index: a third of a million files
 
 ReadRange = Callable[[int, int], bytes]  # offset and length, to the bytes there; fewer at the end
@@ -30,11 +32,38 @@ class LayerIndex:
     entries: tuple[Entry, ...]
 
 
-def begin(component: str, entries: Sequence[Entry]) -> tuple[Entry, bytes]:
-    """The entry that a layer begins with, before `entries`, and its content; the same for the same."""
-    document = {"version": _VERSION, "component": component, "entries": [to_row(entry) for entry in entries]}
-    content = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    return Entry(LAYER_INDEX, Kind.FILE, 0o644, len(content), hashlib.sha256(content).hexdigest()), content
+def document(index: LayerIndex) -> Iterator[bytes]:
+    """The JSON document that a layer begins with, in pieces; the same for the same."""
+    yield b'{"component":%s,"entries":[' % _encoded(index.component)
+    for number, rows in enumerate(_rows(index)):
+        yield b"," if number else b""
+        yield rows[1:-1]
+    yield b'],"version":%d}' % _VERSION
+
+
+def first_entry(index: LayerIndex) -> Entry:
+    """The entry that a layer begins with: the file that holds the document."""
+    digest, size = hashlib.sha256(), 0
+    for piece in document(index):
+        digest.update(piece)
+        size += len(piece)
+    return Entry(LAYER_INDEX, Kind.FILE, 0o644, size, digest.hexdigest())
+
+
+def lines(index: LayerIndex) -> Iterator[bytes]:
+    """An index as lines of JSON, to be kept: what `of_lines` reads without ever holding all of the text."""
+    yield b"%s\n" % _encoded({"component": index.component, "entries": len(index.entries)})
+    for rows in _rows(index):
+        yield b"%s\n" % rows
+
+
+def of_lines(kept: IO[bytes]) -> LayerIndex:
+    """The index of such lines; raises ValueError, KeyError or TypeError for any other, or where some lack."""
+    head = json.loads(kept.readline())
+    entries = tuple(from_row(row) for line in kept for row in json.loads(line))
+    if len(entries) != head["entries"]:
+        raise ValueError(f"{len(entries)} entries, not {head['entries']}")
+    return LayerIndex(head["component"], entries)
 
 
 def read(read_range: ReadRange) -> LayerIndex | None:
@@ -53,6 +82,16 @@ def read(read_range: ReadRange) -> LayerIndex | None:
         return LayerIndex(str(document["component"]), tuple(map(from_row, document["entries"])))
     except (BlobDamaged, tarfile.HeaderError, ValueError, KeyError, TypeError):
         return None
+
+
+def _rows(index: LayerIndex) -> Iterator[bytes]:
+    """The entries as JSON lists of some rows each."""
+    for start in range(0, len(index.entries), _ROWS):
+        yield _encoded([to_row(entry) for entry in index.entries[start : start + _ROWS]])
+
+
+def _encoded(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 class _Beginning:

@@ -1,18 +1,18 @@
 """Layering: write the layers that are planned to the store, each beginning with its own index."""
 
 import hashlib
-import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from cephtasks import layer, layer_index, oci, tree
+from cephtasks import layer, layer_index, oci, pieces, tree
 from cephtasks.archive import Tar
 from cephtasks.engine import Engine
 from cephtasks.errors import TreeChanged
@@ -42,7 +42,7 @@ def write(
     def write_one(new: NewLayer) -> oci.Appended:
         making = _Making(new, material, places.engine)
         made = store.put_layer(lambda sink: layer.write(making.entries, making.open, sink, compression))
-        store.put_layer_index(made.diff_id, LayerIndex(new.component, new.entries))
+        store.put_layer_index(made.diff_id, making.index)
         return oci.Appended(made, new.component, created)
 
     with store.writing(), ThreadPoolExecutor(max_workers=os.cpu_count()) as crew:
@@ -60,7 +60,7 @@ def tars(places: Places, layers: Sequence[NewLayer], material: Material) -> Iter
     """
     for new in layers:
         making = _Making(new, material, places.engine)
-        yield Tar(layer.tar_length(making.entries), partial(layer.tar, making.entries, making.open))
+        yield Tar(layer.tar_length(making.entries), making.tar)
 
 
 def entry_of(path: str, source: Path) -> tree.Entry:
@@ -83,22 +83,31 @@ class _Making:
     engine: Engine
 
     @cached_property
-    def _index(self) -> tuple[tree.Entry, bytes]:
-        return layer_index.begin(self.new.component, self.new.entries)
+    def index(self) -> LayerIndex:
+        """What the layer says of itself."""
+        return LayerIndex(self.new.component, self.new.entries)
+
+    @cached_property
+    def _first(self) -> tree.Entry:
+        return layer_index.first_entry(self.index)
 
     @cached_property
     def _sources(self) -> dict[str, Source]:
         return {write.entry.path: write.source for write in self.new.writes if write.source}
 
     @property
-    def entries(self) -> tuple[tree.Entry, ...]:
+    def entries(self) -> Iterator[tree.Entry]:
         """The entries of the layer's tar."""
-        return (self._index[0], *self.new.entries)
+        return chain([self._first], self.index.entries)
+
+    def tar(self) -> Iterator[bytes]:
+        """The tar, in pieces that raise TreeChanged, EngineRefused; no file of it is hashed."""
+        return layer.tar(self.entries, self.open)
 
     def open(self, entry: tree.Entry) -> IO[bytes]:
         """The bytes of an entry; raises TreeChanged, EngineRefused."""
         if entry.path == tree.LAYER_INDEX:
-            return io.BytesIO(self._index[1])
+            return pieces.stream(layer_index.document(self.index))
         found = self._sources[entry.path]
         if found.origin is Origin.BASE:
             return self._from_base(found.path)

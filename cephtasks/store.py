@@ -200,15 +200,16 @@ class Store:
         """What is in a layer, where that was kept; a broken index is as none."""
         with self._ingest.translated():
             try:
-                document = json.loads(self._index_path(item.diff_id).read_bytes())
-                return LayerIndex(document["component"], tuple(map(tree.from_row, document["entries"])))
+                with self._index_path(item.diff_id).open("rb") as kept:
+                    return layer_index.of_lines(kept)
             except (FileNotFoundError, ValueError, KeyError, TypeError):
                 return None
 
     def put_layer_index(self, diff_id: str, index: LayerIndex) -> None:
         """Keep what is in a layer."""
-        rows = [tree.to_row(entry) for entry in index.entries]
-        self._ingest.write_json(self._index_path(diff_id), {"component": index.component, "entries": rows})
+        with self._ingest.beside() as (sink, put):
+            sink.writelines(layer_index.lines(index))
+            put(self._index_path(diff_id))
 
     def derived(self, name: str, write: Callable[[IO[bytes]], None]) -> Path:
         """A file beside the layers' indexes, made by `write`, once: its name tells of what."""

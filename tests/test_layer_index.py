@@ -1,6 +1,8 @@
 """Layer indexes: what a layer holds, told by its first bytes."""
 
+import hashlib
 import io
+import json
 import os
 import tarfile
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ import pytest
 
 from cephtasks import layer, layer_index
 from cephtasks.layer_index import LayerIndex
-from cephtasks.tree import LAYER_INDEX, Entry, Kind, flatten, index_tar
+from cephtasks.tree import LAYER_INDEX, Entry, Kind, flatten, index_tar, to_row
 from lab.layers import file, tar
 
 COMPRESSIONS = ("gzip", "zstd")
@@ -19,10 +21,11 @@ COMPRESSIONS = ("gzip", "zstd")
 
 def blob_of(component: str, entries: Sequence[Entry], contents: dict[str, bytes], compression: str) -> bytes:
     """The blob of a layer that begins with its index."""
-    first, index = layer_index.begin(component, entries)
+    index = LayerIndex(component, tuple(entries))
+    first, document = layer_index.first_entry(index), b"".join(layer_index.document(index))
 
     def open_source(entry: Entry) -> IO[bytes]:
-        return io.BytesIO(index if entry is first else contents[entry.path])
+        return io.BytesIO(document if entry is first else contents[entry.path])
 
     sink = io.BytesIO()
     layer.write((first, *entries), open_source, sink, compression)
@@ -79,11 +82,12 @@ def test_of_a_large_layer_little_is_read(compression: str) -> None:
 def test_a_large_index_takes_few_reads(compression: str) -> None:
     """Each read is twice as long as the one before."""
     entries = tuple(Entry(f"f{n}", Kind.FILE, 0o644, 0, os.urandom(32).hex()) for n in range(5_000))
-    first, index = layer_index.begin("python", entries)
+    index = LayerIndex("python", entries)
+    document = b"".join(layer_index.document(index))
     sink = io.BytesIO()
-    layer.write((first,), lambda _: io.BytesIO(index), sink, compression)
+    layer.write((layer_index.first_entry(index),), lambda _: io.BytesIO(document), sink, compression)
     blob = Blob(sink.getvalue())
-    assert layer_index.read(blob.read) == LayerIndex("python", entries)
+    assert layer_index.read(blob.read) == index
     assert len(blob.reads) <= 7
 
 
@@ -100,6 +104,29 @@ def test_the_index_is_no_file_of_the_image() -> None:
 def test_the_same_entries_give_the_same_layer() -> None:
     """The index adds nothing that could differ."""
     assert blob_of("osd", ENTRIES, {}, "gzip") == blob_of("osd", ENTRIES, {}, "gzip")
+
+
+@pytest.mark.parametrize("count", [0, 1, 511, 512, 513, 1_500])
+def test_the_index_is_one_json_document(count: int) -> None:
+    """However many entries are encoded at a time."""
+    entries = tuple(Entry(f"f{n}", Kind.FILE, 0o644) for n in range(count))
+    document = {"version": 1, "component": "osd, mon", "entries": [to_row(entry) for entry in entries]}
+    encoded = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    index = LayerIndex("osd, mon", entries)
+    assert b"".join(layer_index.document(index)) == encoded
+    first = layer_index.first_entry(index)
+    assert (first.size, first.sha256) == (len(encoded), hashlib.sha256(encoded).hexdigest())
+    assert layer_index.of_lines(io.BytesIO(b"".join(layer_index.lines(index)))) == index
+
+
+@pytest.mark.parametrize("count", [1, 512, 513])
+def test_lines_that_lack_something_are_no_index(count: int) -> None:
+    """Wherever they end."""
+    entries = tuple(Entry(f"f{n}", Kind.FILE, 0o644) for n in range(count))
+    kept = list(layer_index.lines(LayerIndex("osd", entries)))
+    for lines in (kept[:-1], [*kept[:-1], kept[-1][:-3]], kept[1:], [*kept, kept[-1]]):
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            layer_index.of_lines(io.BytesIO(b"".join(lines)))
 
 
 ROW = '["a","file",420,0,"","",0,0]'

@@ -101,13 +101,14 @@ def test_a_server_that_sends_another_part() -> None:
 def test_the_index_of_a_layer_costs_one_small_request(lab: Registry) -> None:
     """Of a layer in a registry, as large as it may be."""
     entry = Entry("large", Kind.FILE, size=len(_CONTENT), sha256=_DIGEST.removeprefix("sha256:"))
-    first, content = layer_index.begin("osd", [entry])
+    told = layer_index.LayerIndex("osd", (entry,))
+    first, content = layer_index.first_entry(told), b"".join(layer_index.document(told))
     sink = io.BytesIO()
     layer.write([first, entry], lambda item: io.BytesIO(_CONTENT if item is entry else content), sink, "gzip")
     blob = _upload(lab, sink.getvalue())
     with between(lab.host, lambda _: None) as web, Client(web.host) as client:
         index = layer_index.read(ranges(client, "a/b", blob.digest))
-        assert index == layer_index.LayerIndex("osd", (entry,))
+        assert index == told
         assert _asked(web) == ["bytes=0-16383"]
 
 

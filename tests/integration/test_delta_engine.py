@@ -56,16 +56,17 @@ class Follower:
         return [layer_index.read(ranges_of(self._blobs[item.blob.digest])) for item in self._layers[1:]]
 
     def _written(self, new: NewLayer, nodes: Nodes) -> Layer:
-        first, index = layer_index.begin(new.component, new.entries)
+        index = LayerIndex(new.component, new.entries)
+        document = b"".join(layer_index.document(index))
         sources = {write.entry.path: write.source for write in new.writes if write.source}
 
         def open_source(entry: Entry) -> IO[bytes]:
             return io.BytesIO(
-                index if entry.path == LAYER_INDEX else self._content(sources[entry.path], nodes)
+                document if entry.path == LAYER_INDEX else self._content(sources[entry.path], nodes)
             )
 
         sink = io.BytesIO()
-        made = layer.write((first, *new.entries), open_source, sink, "gzip")
+        made = layer.write((layer_index.first_entry(index), *new.entries), open_source, sink, "gzip")
         self._blobs[made.blob.digest] = sink.getvalue()
         return made
 
