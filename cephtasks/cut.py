@@ -24,21 +24,23 @@ def cut(goal: Goal, stale: Set[str], table: Sequence[Component], room: int) -> t
     They are filled component by component, what changes least at the bottom. A layer ends where it
     has its share of all bytes, or half of that and a component ends, if half a share is left.
     """
-    rank = ranking(table)
-    bundles = sorted((rank(path), path, bundle) for path, bundle in _bundles(goal, stale).items())
-    left = sum(_bytes(bundle) for _, _, bundle in bundles)
+    left = cost(goal, stale)
     share = _share(left, room)
-    layers: list[dict[int, list[_Bundle]]] = []
+    layers: list[tuple[list[str], list[Write]]] = []
     filled = 0
-    for number, _, bundle in bundles:
-        enough = share if layers and number in layers[-1] else share / 2
+    for component, path in _in_order(goal, stale, table):
+        enough = share if layers and component in layers[-1][0] else share / 2
         if not layers or (filled >= enough and left >= share / 2):
-            layers.append({})
+            layers.append(([], []))
             filled = 0
-        layers[-1].setdefault(number, []).append(bundle)
+        components, writes = layers[-1]
+        if component not in components:
+            components.append(component)
+        bundle = _bundle(goal, path)
+        writes += bundle
         filled += _bytes(bundle)
         left -= _bytes(bundle)
-    return tuple(_layer(goal, parts, table) for parts in layers)
+    return tuple(_layer(goal, components, writes) for components, writes in layers)
 
 
 def cost(goal: Goal, stale: Set[str]) -> int:
@@ -70,22 +72,31 @@ def _groups(goal: Goal, stale: Set[str]) -> Iterator[tuple[str, ...]]:
             yield names
 
 
-def _bundles(goal: Goal, stale: Set[str]) -> dict[str, _Bundle]:
-    """What to write, by its first path; not folders that come anyway with what is in them.
+def _in_order(goal: Goal, stale: Set[str], table: Sequence[Component]) -> Iterator[tuple[str, str]]:
+    """The component and first path of each bundle; not of folders that come anyway with what is in them."""
+    firsts = {
+        names[0]
+        for names in _groups(goal, stale)
+        if names[0] in goal.files or _needs_whiteout(goal, names[0])
+    }
+    above = {parent for path in firsts for parent in parents(path)}
+    rank = ranking(table)
+    parts: dict[int, list[str]] = {}
+    for path in sorted(firsts - above):
+        parts.setdefault(rank(path), []).append(path)
+    return ((name_of(table, number), path) for number in sorted(parts) for path in parts[number])
 
-    A path is never written and deleted in one layer: engines with overlay2 keep one of the two, or
-    refuse the layer.
+
+def _bundle(goal: Goal, first: str) -> _Bundle:
+    """What to write for a path.
+
+    None is written and deleted in one layer: engines with overlay2 keep one of the two, or refuse the layer.
     """
-    bundles: dict[str, _Bundle] = {}
-    for name, *others in _groups(goal, stale):
-        entry = goal.files.get(name)
-        if entry is not None:
-            links = (Write(_link(other, entry)) for other in others)
-            bundles[name] = (Write(entry, _source(goal, entry)), *links)
-        elif _needs_whiteout(goal, name):
-            bundles[name] = (Write(Entry(name, Kind.WHITEOUT)),)
-    above = {parent for path in bundles for parent in parents(path)}
-    return {path: bundle for path, bundle in bundles.items() if path not in above}
+    entry = goal.files.get(first)
+    if entry is None:
+        return (Write(Entry(first, Kind.WHITEOUT)),)
+    links = (Write(_link(other, entry)) for other in goal.links.get(first, (first,))[1:])
+    return (Write(entry, _source(goal, entry)), *links)
 
 
 def _needs_whiteout(goal: Goal, gone: str) -> bool:
@@ -102,18 +113,15 @@ def _link(name: str, first: Entry) -> Entry:
 def _source(goal: Goal, entry: Entry) -> Source | None:
     if entry.kind is not Kind.FILE:
         return None
-    if entry.path in goal.sources:
-        return Source(Origin.TREE, goal.sources[entry.path])
-    return Source(Origin.BASE, entry.path)
+    brought = goal.source(entry.path)
+    return Source(Origin.BASE, entry.path) if brought is None else Source(Origin.TREE, brought)
 
 
-def _layer(goal: Goal, parts: dict[int, list[_Bundle]], table: Sequence[Component]) -> NewLayer:
-    component = ", ".join(name_of(table, number) for number in parts)
-    writes = {write.entry.path: write for bundles in parts.values() for bundle in bundles for write in bundle}
+def _layer(goal: Goal, components: Sequence[str], writes: Sequence[Write]) -> NewLayer:
     # An engine would make parents up that the tar does not name, with an owner and mode of its own.
-    above = {parent for path in writes for parent in parents(path)}
-    folders = {parent: Write(goal.files[parent]) for parent in above}
-    return NewLayer(component, tuple(sorted((folders | writes).values(), key=_tar_order)))
+    above = {parent for write in writes for parent in parents(write.entry.path)}
+    folders = [Write(goal.files[parent]) for parent in above.difference(write.entry.path for write in writes)]
+    return NewLayer(", ".join(components), tuple(sorted([*folders, *writes], key=_tar_order)))
 
 
 def _tar_order(write: Write) -> tuple[bool, str]:

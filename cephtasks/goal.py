@@ -1,6 +1,6 @@
 """Goals: say what an image is to hold, given its base and an install tree."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from cephtasks.errors import TreeInvalid
@@ -11,15 +11,20 @@ from cephtasks.tree import LAYER_INDEX, Entry, Index, Kind, follow, overlay, par
 class Goal:
     """The files that the image is to hold: those of the base, with the tree laid over them.
 
-    `sources` names, for each path that the tree brings, the tree's path. `links` names, for each file
-    with more than one name in the tree, all its names in the image, sorted. `changed` are the paths
-    where the image is to differ from its base.
+    `moved` names, for each path where the base's symlinks led what the tree brings, the tree's path.
+    `links` names, for each file with more than one name in the tree, all its names in the image, sorted.
+    `changed` are the paths where the image is to differ from its base.
     """
 
     files: Index
-    sources: Mapping[str, str]
+    tree: Index
+    moved: Mapping[str, str]
     links: Mapping[str, tuple[str, ...]]
-    changed: frozenset[str]
+    changed: Set[str]
+
+    def source(self, path: str) -> str | None:
+        """The tree's path of what the tree brings to a path; None for what the base holds."""
+        return self.moved.get(path) or (path if path in self.tree else None)
 
 
 def lay(base: Index, tree: Index) -> Goal:
@@ -30,33 +35,45 @@ def lay(base: Index, tree: Index) -> Goal:
     its owner and mode; an entry of another type replaces what the base has, a folder with all that is
     in it. Raises TreeInvalid where the tree says two things of one path, or holds what no layer can.
     """
-    placed = _place(base, tree)
+    entries, moved, links = _lay(base, tree)
     files = dict(base)
-    touched = overlay(files, (*_parents_of(placed, base), *(entry for entry, _ in placed.values())))
-    changed = frozenset(path for path in touched if files.get(path) != base.get(path))
-    sources = {path: source for path, (_, source) in placed.items()}
-    return Goal(files, sources, _links(placed, tree), changed)
+    changed = overlay(files, entries)
+    changed.difference_update([path for path in changed if files.get(path) == base.get(path)])
+    return Goal(files, tree, moved, links, changed)
 
 
-def _place(base: Index, tree: Index) -> dict[str, tuple[Entry, str]]:
-    """Image path to the entry there, hard links as files, and the path of the tree that it comes from."""
-    placed: dict[str, tuple[Entry, str]] = {}
+def _lay(
+    base: Index, tree: Index
+) -> tuple[Sequence[Entry], Mapping[str, str], Mapping[str, tuple[str, ...]]]:
+    """What the tree brings, with the folders above it, and a goal's `moved` and `links`."""
+    placed, moved = _place(base, tree)
+    return (*_parents_of(placed, base), *placed.values()), moved, _links(placed, moved, tree)
+
+
+def _place(base: Index, tree: Index) -> tuple[Mapping[str, Entry], Mapping[str, str]]:
+    """By their paths in the image, the entries, hard links as files; and a goal's `moved`."""
+    placed: dict[str, Entry] = {}
+    moved: dict[str, str] = {}
     folders = {"": ""}
-    for path, entry in sorted(tree.items()):
+    for path in sorted(tree):
+        entry = tree[path]
         if path == LAYER_INDEX:
             continue
         real = _real_path(path, entry, base, folders)
         if entry.kind is Kind.FOLDER and (not real or _is_folder(real, base)):
             continue
         there = _moved(tree[entry.target] if entry.kind is Kind.HARDLINK else entry, real)
-        other, source = placed.setdefault(real, (there, path))
-        if other != there:
-            raise _ambiguous(real, source, path)
-    for path, (_, source) in placed.items():
+        if placed.get(real, there) != there:
+            raise _ambiguous(real, moved.get(real, real), path)
+        if real not in placed:
+            placed[real] = there
+            if real != path:
+                moved[real] = path
+    for path in placed:
         for parent in parents(path):
-            if parent in placed and placed[parent][0].kind is not Kind.FOLDER:
-                raise _ambiguous(parent, placed[parent][1], source)
-    return placed
+            if parent in placed and placed[parent].kind is not Kind.FOLDER:
+                raise _ambiguous(parent, moved.get(parent, parent), moved.get(path, path))
+    return placed, moved
 
 
 def _real_path(path: str, entry: Entry, base: Index, folders: dict[str, str]) -> str:
@@ -91,12 +108,14 @@ def _parents_of(placed: Mapping[str, object], base: Index) -> Iterator[Entry]:
         yield there if there is not None and there.kind is Kind.FOLDER else Entry(folder, Kind.FOLDER)
 
 
-def _links(placed: Mapping[str, tuple[Entry, str]], tree: Index) -> dict[str, tuple[str, ...]]:
+def _links(placed: Iterable[str], moved: Mapping[str, str], tree: Index) -> Mapping[str, tuple[str, ...]]:
+    linked = {entry.target for entry in tree.values() if entry.kind is Kind.HARDLINK}
     names: dict[str, list[str]] = {}
-    for path, (_, source) in sorted(placed.items()):
-        entry = tree[source]
-        if entry.kind in (Kind.FILE, Kind.HARDLINK):
-            names.setdefault(entry.target or source, []).append(path)
+    for path in sorted(placed) if linked else ():
+        source = moved.get(path, path)
+        first = tree[source].target if tree[source].kind is Kind.HARDLINK else source
+        if first in linked:
+            names.setdefault(first, []).append(path)
     return {path: tuple(group) for group in names.values() if len(group) > 1 for path in group}
 
 

@@ -93,13 +93,12 @@ def plan(
 def _stale(base: Index, stack: Sequence[StackLayer], goal: Goal) -> Iterator[Set[str]]:
     """The paths that are not as the goal has them, with none of the stack's layers, with one, and so on."""
     seen = dict(base)
-    stale = set(goal.changed)
-    yield frozenset(stale)
+    stale = goal.changed
+    yield stale
     for layer in stack:
         touched = overlay(seen, layer.entries)
-        stale -= touched
-        stale |= {path for path in touched if seen.get(path) != goal.files.get(path)}
-        yield frozenset(stale)
+        stale = (stale - touched) | {path for path in touched if seen.get(path) != goal.files.get(path)}
+        yield stale
 
 
 def _options(

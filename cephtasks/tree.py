@@ -202,15 +202,16 @@ def _parts(path: str) -> list[str]:
 
 
 def _made_up_folders(entries: Sequence[Entry]) -> Sequence[Entry]:
-    known = {entry.path for entry in entries if entry.kind not in _MARKERS}
-    made_up: dict[str, Entry] = {}
+    needed: dict[str, None] = {}
     for entry in entries:
         parent = entry.path if entry.kind is Kind.OPAQUE else entry.path.rpartition("/")[0]
-        while parent and parent not in known:
-            known.add(parent)
-            made_up[parent] = Entry(parent, Kind.FOLDER)
+        while parent and parent not in needed:
+            needed[parent] = None
             parent = parent.rpartition("/")[0]
-    return tuple(made_up.values())
+    for entry in entries:
+        if entry.kind not in _MARKERS:
+            needed.pop(entry.path, None)
+    return tuple(Entry(path, Kind.FOLDER) for path in needed)
 
 
 def _hidden(seen: Index, entries: Sequence[Entry]) -> set[str]:
