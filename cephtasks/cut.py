@@ -111,9 +111,9 @@ def _link(name: str, first: Entry) -> Entry:
 
 
 def _source(goal: Goal, entry: Entry) -> Source | None:
-    if entry.kind is not Kind.FILE:
-        return None
     brought = goal.source(entry.path)
+    if entry.kind is not Kind.FILE or brought == entry.path:
+        return None
     return Source(Origin.BASE, entry.path) if brought is None else Source(Origin.TREE, brought)
 
 

@@ -23,12 +23,11 @@ from cephtasks.stack import NewLayer, Origin, Source
 
 @dataclass(frozen=True)
 class Material:
-    """What layers are made of: an index of files, and the base below.
+    """What layers are made of: files, and the base below.
 
-    `locate` tells which file of this host holds what is to lie at a path of the index.
+    `locate` tells which file of this host holds what the tree has at a path.
     """
 
-    index: tree.Index
     locate: Callable[[str], Path]
     base: oci.Image
 
@@ -92,7 +91,7 @@ class _Making:
         return layer_index.first_entry(self.index)
 
     @cached_property
-    def _sources(self) -> dict[str, Source]:
+    def _elsewhere(self) -> dict[str, Source]:
         return {write.entry.path: write.source for write in self.new.writes if write.source}
 
     @property
@@ -108,7 +107,7 @@ class _Making:
         """The bytes of an entry; raises TreeChanged, EngineRefused."""
         if entry.path == tree.LAYER_INDEX:
             return pieces.stream(layer_index.document(self.index))
-        found = self._sources[entry.path]
+        found = self._elsewhere.get(entry.path) or Source(Origin.TREE, entry.path)
         if found.origin is Origin.BASE:
             return self._from_base(found.path)
         source = self.material.locate(found.path)

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cephtasks import components, console, index_cache, intake, layering, oci, previous, repairs
@@ -44,8 +44,18 @@ class Packed:
 
 
 @dataclass(frozen=True)
+class Gathered:
+    """What an image is to be packed from: a tree with the repairs that it still needs, a base, a stack."""
+
+    index: Index
+    material: Material
+    before: Previous
+    repaired: Repairs
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """All that is decided before a layer is written."""
+    """All that is decided before a layer is written; not the index, for the plan has what is needed of it."""
 
     material: Material
     before: Previous
@@ -126,17 +136,30 @@ def prepare(
     base: oci.Image | None = None,
 ) -> Prepared:
     """Decide what packing a tree means; nothing is written but caches. Raises as `pack` does."""
+    found = gather(settings, places, folder, onto, base)
+    below = found.material.base
+    table = components.extend(components.CEPH, settings.components)
+    planned = plan(
+        places.store.files(below), found.index, found.before.layers, table, len(below.layers), compact
+    )
+    return Prepared(found.material, found.before, found.repaired, planned)
+
+
+def gather(
+    settings: Settings, places: Places, folder: Path, onto: str = "", base: oci.Image | None = None
+) -> Gathered:
+    """Find what packing a tree starts from; nothing is written but caches. Raises as `pack` does."""
     index = index_cache.index_folder(folder, _cache(settings, folder))
     if base is None:
         wanted = places.engine.require_image(settings.base_image, "invoke fetch-base")
         base = intake.base(places, wanted, settings.registry, settings.layer_compression)
-    files = places.store.files(base)
     before = previous.find(settings, places, base, onto)
-    repaired = _still_needed(before.repairs, index, files, settings.source_dir)
-    material = _with_repairs(Material(index, folder.joinpath, base), repaired, settings.source_dir)
-    table = components.extend(components.CEPH, settings.components)
-    planned = plan(files, material.index, before.layers, table, len(base.layers), compact)
-    return Prepared(material, before, repaired, planned)
+    if not before.repairs.files:
+        return Gathered(index, Material(folder.joinpath, base), before, before.repairs)
+    repaired = _still_needed(before.repairs, index, places.store.files(base), settings.source_dir)
+    sources = {path: settings.source_dir / source for path, source in repaired.files.items()}
+    material = Material(lambda path: sources[path] if path in sources else folder / path, base)
+    return Gathered({**index, **dict(_entries(repaired, sources))}, material, before, repaired)
 
 
 def append(
@@ -150,29 +173,23 @@ def append(
     if not planned.layers:
         return below
     created = _created(below)
-    material = Material(index, sources.__getitem__, below)
+    material = Material(sources.__getitem__, below)
     written = layering.write(places, planned.layers, material, compression, created)
     return oci.append(below, written, created, (repairs.read(below.labels) | added).labels())
 
 
 def _still_needed(noted: Repairs, index: Index, base: Index, source_dir: Path) -> Repairs:
     """The repairs that the tree does not bring itself, and whose files the build still has."""
-    if not noted.files:
-        return noted
     brought = {resolve(path, base) for path, entry in index.items() if entry.kind is not Kind.FOLDER}
     gone = {path for path, source in noted.files.items() if not (source_dir / source).is_file()}
     return noted.without(frozenset(brought | gone))
 
 
-def _with_repairs(material: Material, repaired: Repairs, source_dir: Path) -> Material:
-    sources = {path: source_dir / source for path, source in repaired.files.items()}
-    files = {path: layering.entry_of(path, source) for path, source in sources.items()}
-    links = {path: Entry(path, Kind.SYMLINK, 0o777, target=to) for path, to in repaired.links.items()}
-    return replace(
-        material,
-        index={**material.index, **files, **links},
-        locate=lambda path: sources[path] if path in sources else material.locate(path),
-    )
+def _entries(repaired: Repairs, sources: Mapping[str, Path]) -> Iterator[tuple[str, Entry]]:
+    for path, source in sources.items():
+        yield path, layering.entry_of(path, source)
+    for path, target in repaired.links.items():
+        yield path, Entry(path, Kind.SYMLINK, 0o777, target=target)
 
 
 def tree_key(folder: Path) -> str:

@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One entry of a new layer; only files have a source."""
+    """One entry of a new layer; a file without a source is the tree's own file of that path."""
 
     entry: Entry
     source: Source | None = None

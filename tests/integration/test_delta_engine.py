@@ -58,7 +58,9 @@ class Follower:
     def _written(self, new: NewLayer, nodes: Nodes) -> Layer:
         index = LayerIndex(new.component, new.entries)
         document = b"".join(layer_index.document(index))
-        sources = {write.entry.path: write.source for write in new.writes if write.source}
+        sources = {
+            write.entry.path: write.source or Source(Origin.TREE, write.entry.path) for write in new.writes
+        }
 
         def open_source(entry: Entry) -> IO[bytes]:
             return io.BytesIO(
