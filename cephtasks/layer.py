@@ -176,16 +176,22 @@ def _compressor(compression: str) -> _Compressor:
     return isal_zlib.compressobj(level=1, wbits=_GZIP_WINDOW)
 
 
-def _in_equal_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """What a compressor gives depends on the pieces that it is given."""
-    waiting = bytearray()
+def _in_equal_chunks(pieces: Iterable[bytes]) -> Iterator[memoryview]:
+    """What a compressor gives depends on the pieces that it is given. Each is good until the next."""
+    buffer = memoryview(bytearray(_CHUNK))
+    filled = 0
     for piece in pieces:
-        waiting += piece
-        while len(waiting) >= _CHUNK:
-            yield bytes(memoryview(waiting)[:_CHUNK])
-            del waiting[:_CHUNK]
-    if waiting:
-        yield bytes(waiting)
+        left = memoryview(piece)
+        while left:
+            count = min(len(left), _CHUNK - filled)
+            buffer[filled : filled + count] = left[:count]
+            left = left[count:]
+            filled += count
+            if filled == _CHUNK:
+                yield buffer
+                filled = 0
+    if filled:
+        yield buffer[:filled]
 
 
 def _tar(entries: Iterable[Entry], content: Callable[[Entry], Iterator[bytes]]) -> Iterator[bytes]:
