@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence, Set
 
 from cephtasks.components import Component, name_of, ranking
 from cephtasks.goal import Goal
-from cephtasks.stack import HEADER, NewLayer, Origin, Source, Write, weight
+from cephtasks.stack import HEADER, NewLayer, Origin, Source, weight
 from cephtasks.tree import Entry, Kind, parents
 
 # What is smaller is compressed in an eighth of a second, so to cut it would save less than a place in
@@ -15,7 +15,7 @@ from cephtasks.tree import Entry, Kind, parents
 _ONE_LAYER = 64 << 20
 _SHARES = 5
 
-_Bundle = tuple[Write, ...]  # what one tar must hold together: a file, and the hard links to it
+_Bundle = tuple[Entry, ...]  # what one tar must hold together: a file, and the hard links to it
 
 
 def cut(goal: Goal, stale: Set[str], table: Sequence[Component], room: int) -> tuple[NewLayer, ...]:
@@ -26,21 +26,21 @@ def cut(goal: Goal, stale: Set[str], table: Sequence[Component], room: int) -> t
     """
     left = cost(goal, stale)
     share = _share(left, room)
-    layers: list[tuple[list[str], list[Write]]] = []
+    layers: list[tuple[list[str], list[Entry]]] = []
     filled = 0
     for component, path in _in_order(goal, stale, table):
         enough = share if layers and component in layers[-1][0] else share / 2
         if not layers or (filled >= enough and left >= share / 2):
             layers.append(([], []))
             filled = 0
-        components, writes = layers[-1]
+        components, entries = layers[-1]
         if component not in components:
             components.append(component)
         bundle = _bundle(goal, path)
-        writes += bundle
+        entries += bundle
         filled += _bytes(bundle)
         left -= _bytes(bundle)
-    return tuple(_layer(goal, components, writes) for components, writes in layers)
+    return tuple(_layer(goal, components, entries) for components, entries in layers)
 
 
 def cost(goal: Goal, stale: Set[str]) -> int:
@@ -94,9 +94,8 @@ def _bundle(goal: Goal, first: str) -> _Bundle:
     """
     entry = goal.files.get(first)
     if entry is None:
-        return (Write(Entry(first, Kind.WHITEOUT)),)
-    links = (Write(_link(other, entry)) for other in goal.links.get(first, (first,))[1:])
-    return (Write(entry, _source(goal, entry)), *links)
+        return (Entry(first, Kind.WHITEOUT),)
+    return (entry, *(_link(other, entry) for other in goal.links.get(first, (first,))[1:]))
 
 
 def _needs_whiteout(goal: Goal, gone: str) -> bool:
@@ -117,17 +116,22 @@ def _source(goal: Goal, entry: Entry) -> Source | None:
     return Source(Origin.BASE, entry.path) if brought is None else Source(Origin.TREE, brought)
 
 
-def _layer(goal: Goal, components: Sequence[str], writes: Sequence[Write]) -> NewLayer:
+def _layer(goal: Goal, components: Sequence[str], entries: Sequence[Entry]) -> NewLayer:
     # An engine would make parents up that the tar does not name, with an owner and mode of its own.
-    above = {parent for write in writes for parent in parents(write.entry.path)}
-    folders = [Write(goal.files[parent]) for parent in above.difference(write.entry.path for write in writes)]
-    return NewLayer(", ".join(components), tuple(sorted([*folders, *writes], key=_tar_order)))
+    above = {parent for entry in entries for parent in parents(entry.path)}
+    folders = [goal.files[parent] for parent in above.difference(entry.path for entry in entries)]
+    sources = ((entry.path, _source(goal, entry)) for entry in entries)
+    return NewLayer(
+        ", ".join(components),
+        tuple(sorted([*folders, *entries], key=_tar_order)),
+        {path: source for path, source in sources if source},
+    )
 
 
-def _tar_order(write: Write) -> tuple[bool, str]:
+def _tar_order(entry: Entry) -> tuple[bool, str]:
     """A folder just before what is in it, files before the hard links to them."""
-    return write.entry.kind is Kind.HARDLINK, write.entry.path.replace("/", "\0")
+    return entry.kind is Kind.HARDLINK, entry.path.replace("/", "\0")
 
 
 def _bytes(bundle: _Bundle) -> int:
-    return sum(weight(write.entry) for write in bundle)
+    return sum(map(weight, bundle))

@@ -55,6 +55,7 @@ def walk_order(path: str) -> str:
 def _listed(folder: Path, known: Known) -> Iterator[Scanned]:
     """What a folder holds; a file whose hash is not known has none."""
     first_names: dict[tuple[int, int], str] = {}
+    modes: dict[int, int] = {}  # one number for all files of a mode
     for path, status in _walk(str(folder), ""):
         if not stat.S_ISREG(status.st_mode):
             yield _without_content(folder, path, status), None
@@ -63,7 +64,10 @@ def _listed(folder: Path, known: Known) -> Iterator[Scanned]:
             yield Entry(path, Kind.HARDLINK, stat.S_IMODE(status.st_mode), target=first), None
         else:
             stamp, mode = _stamp(status), stat.S_IMODE(status.st_mode)
-            yield Entry(path, Kind.FILE, mode, status.st_size, known(path, stamp)), stamp
+            yield (
+                Entry(path, Kind.FILE, modes.setdefault(mode, mode), status.st_size, known(path, stamp)),
+                stamp,
+            )
 
 
 def _walk(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:

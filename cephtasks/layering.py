@@ -81,7 +81,7 @@ class _Making:
     material: Material
     engine: Engine
 
-    @cached_property
+    @property
     def index(self) -> LayerIndex:
         """What the layer says of itself."""
         return LayerIndex(self.new.component, self.new.entries)
@@ -90,14 +90,10 @@ class _Making:
     def _first(self) -> tree.Entry:
         return layer_index.first_entry(self.index)
 
-    @cached_property
-    def _elsewhere(self) -> dict[str, Source]:
-        return {write.entry.path: write.source for write in self.new.writes if write.source}
-
     @property
     def entries(self) -> Iterator[tree.Entry]:
         """The entries of the layer's tar."""
-        return chain([self._first], self.index.entries)
+        return chain([self._first], self.new.entries)
 
     def tar(self) -> Iterator[bytes]:
         """The tar, in pieces that raise TreeChanged, EngineRefused; no file of it is hashed."""
@@ -107,7 +103,7 @@ class _Making:
         """The bytes of an entry; raises TreeChanged, EngineRefused."""
         if entry.path == tree.LAYER_INDEX:
             return pieces.stream(layer_index.document(self.index))
-        found = self._elsewhere.get(entry.path) or Source(Origin.TREE, entry.path)
+        found = self.new.sources.get(entry.path) or Source(Origin.TREE, entry.path)
         if found.origin is Origin.BASE:
             return self._from_base(found.path)
         source = self.material.locate(found.path)

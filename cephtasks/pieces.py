@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 
 def stream(pieces: Iterator[bytes]) -> IO[bytes]:

@@ -1,6 +1,6 @@
 """Stacks: the layers that lie above a base, written and yet to be written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,30 +37,21 @@ class Source:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One entry of a new layer; a file without a source is the tree's own file of that path."""
-
-    entry: Entry
-    source: Source | None = None
-
-
 @dataclass(frozen=True)
 class NewLayer:
-    """A layer to write: what it was cut for, and its entries in the order of its tar."""
+    """A layer to write: what it was cut for, and its entries in the order of its tar.
+
+    `sources` tells by their paths where the files are whose content is not that of the tree's own path.
+    """
 
     component: str
-    writes: tuple[Write, ...]
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The entries alone, as the layer's own index lists them."""
-        return tuple(write.entry for write in self.writes)
+    entries: tuple[Entry, ...]
+    sources: Mapping[str, Source]
 
     @property
     def content_bytes(self) -> int:
         """Bytes of file content that the layer will hold."""
-        return sum(write.entry.size for write in self.writes)
+        return sum(entry.size for entry in self.entries)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from cephtasks.cut import cost
 from cephtasks.errors import BaseTooDeep, TreeInvalid
 from cephtasks.goal import Goal, lay
 from cephtasks.plan import MOST_GARBAGE, MOST_LAYERS, Plan, plan
-from cephtasks.stack import Origin, Source, StackLayer, Write, shares, weight
+from cephtasks.stack import Origin, Source, StackLayer, shares, weight
 from cephtasks.tree import Entry, Index, Kind, flatten, index_tar, parents
 from lab import ceph_files, edits
 from lab.layers import tar
@@ -42,9 +43,18 @@ def held(stack: Sequence[StackLayer]) -> int:
     return sum(weight(entry) for layer in stack for entry in layer.entries)
 
 
+class Write(NamedTuple):
+    """An entry of a new layer, and where its content is if not at the tree's own path."""
+
+    entry: Entry
+    source: Source | None = None
+
+
 def writes(planned: Plan) -> list[Write]:
     """All that a plan writes."""
-    return [write for layer in planned.layers for write in layer.writes]
+    return [
+        Write(entry, layer.sources.get(entry.path)) for layer in planned.layers for entry in layer.entries
+    ]
 
 
 def fits(tree: Index) -> bool:

@@ -59,7 +59,7 @@ class Follower:
         index = LayerIndex(new.component, new.entries)
         document = b"".join(layer_index.document(index))
         sources = {
-            write.entry.path: write.source or Source(Origin.TREE, write.entry.path) for write in new.writes
+            entry.path: new.sources.get(entry.path, Source(Origin.TREE, entry.path)) for entry in new.entries
         }
 
         def open_source(entry: Entry) -> IO[bytes]:
