@@ -74,15 +74,17 @@ def _groups(goal: Goal, stale: Set[str]) -> Iterator[tuple[str, ...]]:
 
 def _in_order(goal: Goal, stale: Set[str], table: Sequence[Component]) -> Iterator[tuple[str, str]]:
     """The component and first path of each bundle; not of folders that come anyway with what is in them."""
-    firsts = {
+    firsts = sorted(
         names[0]
         for names in _groups(goal, stale)
         if names[0] in goal.files or _needs_whiteout(goal, names[0])
-    }
+    )
     above = {parent for path in firsts for parent in parents(path)}
     rank = ranking(table)
     parts: dict[int, list[str]] = {}
-    for path in sorted(firsts - above):
+    for path in firsts:
+        if path in above:
+            continue
         parts.setdefault(rank(path), []).append(path)
     return ((name_of(table, number), path) for number in sorted(parts) for path in parts[number])
 

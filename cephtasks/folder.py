@@ -14,7 +14,7 @@ from cephtasks.errors import TreeInvalid
 from cephtasks.tree import WHITEOUT_PREFIX, Entry, Kind
 
 _LARGE = 1 << 20  # bytes
-_AHEAD = 1 << 10  # entries that the walk is before the hashes at most, so that memory stays flat
+_AHEAD = 1 << 8  # entries that the walk is before the hashes at most, so that memory stays flat
 
 Stamp = tuple[int, ...]  # of a file: size, mtime and ctime in nanoseconds, inode, device, mode
 Known = Callable[[str, Stamp], str]  # the sha256 of the file of that path and stamp; empty if not known
@@ -64,10 +64,8 @@ def _listed(folder: Path, known: Known) -> Iterator[Scanned]:
             yield Entry(path, Kind.HARDLINK, stat.S_IMODE(status.st_mode), target=first), None
         else:
             stamp, mode = _stamp(status), stat.S_IMODE(status.st_mode)
-            yield (
-                Entry(path, Kind.FILE, modes.setdefault(mode, mode), status.st_size, known(path, stamp)),
-                stamp,
-            )
+            sha256 = known(path, stamp)
+            yield Entry(path, Kind.FILE, modes.setdefault(mode, mode), status.st_size, sha256), stamp
 
 
 def _walk(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:

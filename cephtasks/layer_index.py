@@ -18,7 +18,7 @@ from cephtasks.tree import LAYER_INDEX, Entry, Kind, from_row, to_row
 
 _VERSION = 1
 _FIRST_READ = 16 << 10  # holds the whole index of a usual edit; each further read is twice as long
-_ROWS = 512  # encoded at a time
+_ROWS = 128  # encoded at a time
 _MOST_BYTES = 64 << 20  # of an index: a third of a million files
 
 ReadRange = Callable[[int, int], bytes]  # offset and length, to the bytes there; fewer at the end

@@ -106,7 +106,7 @@ def test_the_same_entries_give_the_same_layer() -> None:
     assert blob_of("osd", ENTRIES, {}, "gzip") == blob_of("osd", ENTRIES, {}, "gzip")
 
 
-@pytest.mark.parametrize("count", [0, 1, 511, 512, 513, 1_500])
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 1_500])
 def test_the_index_is_one_json_document(count: int) -> None:
     """However many entries are encoded at a time."""
     entries = tuple(Entry(f"f{n}", Kind.FILE, 0o644) for n in range(count))
@@ -119,7 +119,7 @@ def test_the_index_is_one_json_document(count: int) -> None:
     assert layer_index.of_lines(io.BytesIO(b"".join(layer_index.lines(index)))) == index
 
 
-@pytest.mark.parametrize("count", [1, 512, 513])
+@pytest.mark.parametrize("count", [1, 128, 129])
 def test_lines_that_lack_something_are_no_index(count: int) -> None:
     """Wherever they end."""
     entries = tuple(Entry(f"f{n}", Kind.FILE, 0o644) for n in range(count))
