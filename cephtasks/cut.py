@@ -83,9 +83,8 @@ def _in_order(goal: Goal, stale: Set[str], table: Sequence[Component]) -> Iterat
     rank = ranking(table)
     parts: dict[int, list[str]] = {}
     for path in firsts:
-        if path in above:
-            continue
-        parts.setdefault(rank(path), []).append(path)
+        if path not in above:
+            parts.setdefault(rank(path), []).append(path)
     return ((name_of(table, number), path) for number in sorted(parts) for path in parts[number])
 
 

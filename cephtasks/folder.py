@@ -18,8 +18,6 @@ _AHEAD = 1 << 8  # entries that the walk is before the hashes at most, so that m
 
 Stamp = tuple[int, ...]  # of a file: size, mtime and ctime in nanoseconds, inode, device, mode
 Known = Callable[[str, Stamp], str]  # the sha256 of the file of that path and stamp; empty if not known
-
-
 Scanned = tuple[Entry, Stamp | None]  # a file has the stamp from before it was read
 
 

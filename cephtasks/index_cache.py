@@ -6,6 +6,8 @@ written, line by line beside the walk, and neither is ever held in memory.
 
 import io
 import json
+import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -83,13 +85,15 @@ def _rows(cache: IO[bytes]) -> Iterator[tuple[str, Sequence[Any]]]:
 
 
 class _Renewal:
-    """The lines of a cache as they are to be: the same as before, or from the first other on beside it."""
+    """The lines of a cache as they are to be: those before, or from the first that is another on a new file.
+
+    The new file has no name before it is whole, so a run that is killed leaves nothing.
+    """
 
     def __init__(self, cache: Path, before: IO[bytes]) -> None:
         self._cache, self._before = cache, before
         self._same = 0  # bytes
-        self._beside: IO[bytes] | None = None
-        self._until_done = ExitStack()
+        self._new: IO[bytes] | None = None
 
     def __enter__(self) -> "_Renewal":
         return self
@@ -97,11 +101,12 @@ class _Renewal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._until_done.close()
+        if self._new:
+            self._new.close()
 
     def add(self, line: bytes) -> None:
         """The next line. Raises StateUnwritable."""
-        if not self._beside and self._before.read(len(line)) == line:
+        if not self._new and self._before.read(len(line)) == line:
             self._same += len(line)
             return
         with self._translated():
@@ -109,26 +114,31 @@ class _Renewal:
 
     def finish(self) -> None:
         """Put the lines in the place of those before, where any is another. Raises StateUnwritable."""
-        if self._beside or self._before.read(1):
-            with self._translated():
-                beside = self._begun()
-                beside.close()
-                Path(beside.name).replace(self._cache)
+        if not self._new and not self._before.read(1):
+            return
+        with self._translated():
+            new = self._begun()
+            new.seek(0)
+            path = self._cache.with_name(f"{self._cache.name}.{uuid.uuid4().hex}")
+            try:
+                with path.open("xb") as beside:
+                    shutil.copyfileobj(new, beside)
+                path.replace(self._cache)
+            finally:
+                path.unlink(missing_ok=True)
 
     def _begun(self) -> IO[bytes]:
-        if not self._beside:
+        if not self._new:
             folder = self._cache.parent
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{self._cache.name}.{uuid.uuid4().hex}"
-            self._until_done.callback(path.unlink, missing_ok=True)
-            self._beside = self._until_done.enter_context(path.open("xb"))
-            self._beside.write(_HEADER)
+            self._new = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 — closed with the renewal
+            self._new.write(_HEADER)
             self._before.seek(len(_HEADER))
-            while self._same:
-                chunk = self._before.read(min(self._same, _CHUNK))
-                self._same -= len(chunk)
-                self._beside.write(chunk)
-        return self._beside
+            left = self._same
+            while left and (chunk := self._before.read(min(left, _CHUNK))):
+                left -= len(chunk)
+                self._new.write(chunk)
+        return self._new
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

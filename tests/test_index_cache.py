@@ -226,6 +226,23 @@ def test_a_tree_that_cannot_be_packed_leaves_the_cache_alone(tmp_path: Path) -> 
     assert cache.read_bytes() == before
 
 
+def test_a_new_cache_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
+    """So a run that is killed meanwhile leaves nothing beside the cache."""
+    cache = tmp_path / "index.json"
+    index_folder(OLD, cache)
+    whole = rows(cache)
+    rewrite(cache, whole[1:])
+    beside: set[str] = set()
+
+    def look(path: str) -> bool:
+        beside.update(os.listdir(tmp_path))
+        return True
+
+    index_folder(OLD, cache, look)
+    assert beside == {"index.json"}
+    assert rows(cache) == whole
+
+
 def test_five_thousand_unchanged_files_take_milliseconds(tmp_path: Path) -> None:
     """The second index of a large tree takes a small part of a second."""
     tree, cache = tmp_path / "tree", tmp_path / "index.json"
