@@ -235,7 +235,7 @@ def test_a_new_cache_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
     beside: set[str] = set()
 
     def look(path: str) -> bool:
-        beside.update(os.listdir(tmp_path))
+        beside.update(found.name for found in tmp_path.iterdir())
         return True
 
     index_folder(OLD, cache, look)
