@@ -199,7 +199,7 @@ def tree_key(folder: Path) -> str:
 
 def _cache(settings: Settings, folder: Path) -> Path:
     """Where the hashes of a tree's files are remembered."""
-    return settings.state_dir / "trees" / f"{tree_key(folder)}.json"
+    return settings.state_dir / "trees" / f"{tree_key(folder)}.jsonl"
 
 
 def _created(image: oci.Image) -> str:

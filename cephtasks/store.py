@@ -221,7 +221,7 @@ class Store:
         return path
 
     def _index_path(self, diff_id: str) -> Path:
-        return self._indexes / f"{diff_id.removeprefix('sha256:')}.json"
+        return self._indexes / f"{diff_id.removeprefix('sha256:')}.jsonl"
 
     def _origins(self) -> dict[str, dict[str, Any]]:
         # A lost note costs a blob that is read from the engine, or uploaded, once more.

@@ -75,7 +75,7 @@ def strip(
             found[path] = debuggable, stamp_of(tree / path)
         return debuggable is not None
 
-    index = index_cache.index_folder(tree, cache / "hashes.json", needs_stripping)
+    index = index_cache.index_folder(tree, cache / "hashes.jsonl", needs_stripping)
     if engine.dry:
         console.say(f"would strip {len(found)} files of {tree}" if found else f"nothing to strip in {tree}")
         return Stripped(tree, files=len(found))

@@ -56,7 +56,7 @@ def files_of(tree: Path) -> set[str]:
 
 def test_an_index_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
     """Links, folders and modes too, the first time and afterwards."""
-    tree, cache = tmp_path / "tree", tmp_path / "state" / "index.json"
+    tree, cache = tmp_path / "tree", tmp_path / "state" / "index.jsonl"
     fill(tree, "usr/bin/ceph", os.fsdecode(b"usr/lib\xff"))
     (tree / "usr/bin/rados").hardlink_to(tree / "usr/bin/ceph")
     (tree / "bin").symlink_to("usr/bin")
@@ -67,14 +67,14 @@ def test_an_index_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
 
 def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     """Their hashes come from the cache."""
-    cache = tmp_path / "index.json"
+    cache = tmp_path / "index.jsonl"
     index_folder(OLD, cache)
     assert believed(OLD, cache) == files_of(OLD)
 
 
 def test_an_unchanged_tree_leaves_the_cache_alone(tmp_path: Path) -> None:
     """Nothing is written where nothing is new."""
-    cache = tmp_path / "index.json"
+    cache = tmp_path / "index.jsonl"
     index_folder(OLD, cache)
     before = cache.stat()
     index_folder(OLD, cache)
@@ -84,13 +84,13 @@ def test_an_unchanged_tree_leaves_the_cache_alone(tmp_path: Path) -> None:
 def test_files_just_written_are_not_remembered(tmp_path: Path) -> None:
     """Another write could follow within the same tick of the clock, and leave no trace but the content."""
     fill(tmp_path / "tree", "new")
-    index_folder(tmp_path / "tree", tmp_path / "index.json")
-    assert not (tmp_path / "index.json").exists()
+    index_folder(tmp_path / "tree", tmp_path / "index.jsonl")
+    assert not (tmp_path / "index.jsonl").exists()
 
 
 def test_every_change_is_seen(tmp_path: Path) -> None:
     """Also one that keeps size and mtime, and one that swaps files."""
-    tree, cache = tmp_path / "tree", tmp_path / "index.json"
+    tree, cache = tmp_path / "tree", tmp_path / "index.jsonl"
     fill(tree, "kept", "grown", "written", "moded", "linked", "swap1", "swap2", "gone")
     time.sleep(2.1)  # longer than any tick
     index_folder(tree, cache)
@@ -107,7 +107,7 @@ def test_every_change_is_seen(tmp_path: Path) -> None:
     (tree / "gone").unlink()
     fill(tree, "new")
     assert believed(tree, cache) == {"kept"}
-    assert index_folder(tree, tmp_path / "fresh.json") == folder.index_folder(tree)
+    assert index_folder(tree, tmp_path / "fresh.jsonl") == folder.index_folder(tree)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_every_change_is_seen(tmp_path: Path) -> None:
 )
 def test_a_damaged_cache_costs_time_only(tmp_path: Path, content: bytes) -> None:
     """It is read anew, and mended."""
-    cache = tmp_path / "index.json"
+    cache = tmp_path / "index.jsonl"
     cache.write_bytes(content)
     assert index_folder(OLD, cache) == folder.index_folder(OLD)
     assert believed(OLD, cache) == files_of(OLD)
@@ -138,7 +138,7 @@ def test_a_damaged_cache_costs_time_only(tmp_path: Path, content: bytes) -> None
 )
 def test_a_row_that_says_nothing_is_passed_over(tmp_path: Path, row: Any) -> None:
     """Whatever it is; of the other files the hashes are still known."""
-    cache = tmp_path / "index.json"
+    cache = tmp_path / "index.jsonl"
     index_folder(OLD, cache)
     first, *others = rows(cache)
     silent = json.loads(json.dumps(row).replace("{path}", first[0]))
@@ -152,7 +152,7 @@ def test_a_row_that_says_nothing_is_passed_over(tmp_path: Path, row: Any) -> Non
 @pytest.mark.parametrize("kept", [slice(0, 3), slice(1, None), slice(None, -1), slice(None, None, 2)])
 def test_what_a_cache_lacks_is_put_back(tmp_path: Path, kept: slice) -> None:
     """Wherever the row was; what is there is believed all the same."""
-    cache = tmp_path / "index.json"
+    cache = tmp_path / "index.jsonl"
     index_folder(OLD, cache)
     whole = rows(cache)
     rewrite(cache, whole[kept])
@@ -164,7 +164,7 @@ def test_what_a_cache_lacks_is_put_back(tmp_path: Path, kept: slice) -> None:
 
 def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
     """Also where it was the last file."""
-    tree, cache = tmp_path / "tree", tmp_path / "index.json"
+    tree, cache = tmp_path / "tree", tmp_path / "index.jsonl"
     fill(tree, "a", "a-b/c", "d/b", "z")
     time.sleep(2.1)
     index_folder(tree, cache)
@@ -179,7 +179,7 @@ def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
 def test_files_are_known_by_whatever_names(tmp_path_factory: pytest.TempPathFactory, names: set[str]) -> None:
     """A folder is walked in the order in which the cache has its files."""
     place = tmp_path_factory.mktemp("names")
-    tree, cache = place / "tree", place / "index.json"
+    tree, cache = place / "tree", place / "index.jsonl"
     tree.mkdir()
     for name in names:
         if not {"", ".", ".."} & {*name.split("/")}:
@@ -200,7 +200,7 @@ def test_a_cache_of_another_folder_is_no_use_but_no_harm(tmp_path: Path) -> None
     fill(tmp_path / "one", "a")
     fill(tmp_path / "two", "a")
     (tmp_path / "two" / "a").write_text("b")
-    cache = tmp_path / "index.json"
+    cache = tmp_path / "index.jsonl"
     for name in ("one", "two", "one"):
         assert index_folder(tmp_path / name, cache) == folder.index_folder(tmp_path / name)
 
@@ -208,17 +208,17 @@ def test_a_cache_of_another_folder_is_no_use_but_no_harm(tmp_path: Path) -> None
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """Where, and why; nothing half-written is left."""
     (tmp_path / "state").write_text("in the way")
-    with pytest.raises(StateUnwritable, match=r"state/index\.json cannot be written"):
-        index_folder(OLD, tmp_path / "state" / "index.json")
-    (tmp_path / "index.json").mkdir()
+    with pytest.raises(StateUnwritable, match=r"state/index\.jsonl cannot be written"):
+        index_folder(OLD, tmp_path / "state" / "index.jsonl")
+    (tmp_path / "index.jsonl").mkdir()
     with pytest.raises(StateUnwritable, match="cannot be written"):
-        index_folder(OLD, tmp_path / "index.json")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "state"]
+        index_folder(OLD, tmp_path / "index.jsonl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.jsonl", "state"]
 
 
 def test_a_tree_that_cannot_be_packed_leaves_the_cache_alone(tmp_path: Path) -> None:
     """An empty tree is an error, with or without a cache."""
-    cache = tmp_path / "index.json"
+    cache = tmp_path / "index.jsonl"
     index_folder(OLD, cache)
     before = cache.read_bytes()
     with pytest.raises(TreeInvalid):
@@ -228,7 +228,7 @@ def test_a_tree_that_cannot_be_packed_leaves_the_cache_alone(tmp_path: Path) -> 
 
 def test_a_new_cache_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
     """So a run that is killed meanwhile leaves nothing beside the cache."""
-    cache = tmp_path / "index.json"
+    cache = tmp_path / "index.jsonl"
     index_folder(OLD, cache)
     whole = rows(cache)
     rewrite(cache, whole[1:])
@@ -239,13 +239,13 @@ def test_a_new_cache_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
         return True
 
     index_folder(OLD, cache, look)
-    assert beside == {"index.json"}
+    assert beside == {"index.jsonl"}
     assert rows(cache) == whole
 
 
 def test_five_thousand_unchanged_files_take_milliseconds(tmp_path: Path) -> None:
     """The second index of a large tree takes a small part of a second."""
-    tree, cache = tmp_path / "tree", tmp_path / "index.json"
+    tree, cache = tmp_path / "tree", tmp_path / "index.jsonl"
     fill(tree, *(f"usr/share/d{number % 200}/file{number}" for number in range(5_000)))
     time.sleep(2.1)
     index_folder(tree, cache)
@@ -259,7 +259,7 @@ def test_five_thousand_unchanged_files_take_milliseconds(tmp_path: Path) -> None
 
 def test_what_is_not_wanted_is_not_read(tmp_path: Path) -> None:
     """It stands in the index without its hash, and nothing of it is remembered."""
-    tree, cache = tmp_path / "tree", tmp_path / "index.json"
+    tree, cache = tmp_path / "tree", tmp_path / "index.jsonl"
     fill(tree, "usr/bin/ceph", "usr/bin/rados")
     index = index_folder(tree, cache, lambda path: path == "usr/bin/ceph")
     assert index["usr/bin/rados"].sha256 == UNREAD
