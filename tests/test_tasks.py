@@ -5,7 +5,9 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from cephtasks.keys import KEYS
 from cephtasks.tasks.positional import is_given
 from lab.terminal import ROOT, Terminal
 
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 _CARD_TASKS = ("fetch-base", "build", "check", "fix", "tag", "push", "catalog")
 
 
@@ -155,6 +158,25 @@ def test_pushing_what_was_never_packed_is_told(terminal: Terminal) -> None:
     assert done.returncode == 1
     assert "has not been packed" in done.stderr
     assert "hint: invoke build" in done.stderr
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_python_compiles_is_kept_if_it_may_be(tmp_path: Path, kept: bool) -> None:
+    """Invoke forbids it for all, for the sake of a tasks.py, beside which nothing is left."""
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "cephtasks", root / "cephtasks", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tasks.py", root)
+    environment = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
+    subprocess.run(
+        [sys.executable, "-m", "invoke", f"--search-root={root}", "settings"],
+        cwd=tmp_path,
+        env=environment if kept else {**environment, _NO_BYTECODE: "1"},
+        capture_output=True,
+        check=True,
+    )
+    compiled = {path.parent.parent for path in root.rglob("*.pyc")}
+    assert compiled >= {root / "cephtasks", root / "cephtasks" / "tasks"} if kept else not compiled
+    assert root not in compiled
 
 
 def test_a_reader_that_has_enough_is_no_error(terminal: Terminal) -> None:
