@@ -10,9 +10,9 @@ on top of them to reach the goal:
 - Where that would leave more garbage or more layers than the bounds allow, more is rewritten: as much
   as costs least for each byte of garbage, or for each layer, that it does away with.
 
-To rewrite all is always within the bounds, and costs at most a byte for each byte of garbage; so garbage
+To rewrite all is always within the bounds, and costs at most two bytes for each byte of garbage; so garbage
 never costs more than that. Merging layers costs most where every edit is of another small file: with a
-real tree's files in turn, thousands of times, each byte that changed was written 2.5 times in all.
+real tree's files in turn, thousands of times, each byte that changed was written 3.5 times in all.
 """
 
 from collections.abc import Iterator, Sequence, Set
@@ -28,10 +28,9 @@ from cephtasks.tree import Entry, Index, Kind, overlay
 # Each layer costs a node with an empty store some 50 ms, so forty cost it two seconds; after a first
 # stack of five they leave room for thirty-five edits until layers are merged.
 MOST_LAYERS = 40
-# A node with an empty store fetches at most twice what it needs, and half as much again on the average.
-# A bound of half of what is live would have every node fetch, for edits of a real tree's programs in turn,
-# as much again in compactions as in edits; this one, less than half of that.
-MOST_GARBAGE = 1.0  # of what is live
+# A node with an empty store fetches at most half as much again as it needs. Less would cost more in
+# compactions: they may cost two bytes for each byte of garbage.
+MOST_GARBAGE = 1 / 2  # of what is live
 ENGINE_LAYERS = 125  # of an image in all, its base's among them (moby, layer/layer_store.go)
 
 

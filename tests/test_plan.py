@@ -212,7 +212,7 @@ def test_what_the_base_holds_is_not_shipped(trees: Trees) -> None:
 @settings(max_examples=100, deadline=None)
 @given(series(longest=30))
 def test_waste_is_bounded(trees: Trees) -> None:
-    """After every edit a stack is at most twice as large as it must be, and no deeper than it may be."""
+    """After every edit a stack is at most half as large again as it must be, and no deeper than it may be."""
     stack: list[StackLayer] = []
     for tree in trees:
         stack = carried_out(stack, plan(BASE, tree, stack))
@@ -223,8 +223,8 @@ def test_waste_is_bounded(trees: Trees) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(series(longest=30))
-def test_no_byte_is_written_more_than_twice(trees: Trees) -> None:
-    """Once for each byte that edits bring, once for each that they take the place of, at the most."""
+def test_no_byte_is_written_more_than_three_times(trees: Trees) -> None:
+    """Once for each byte that edits bring, twice for each that they take the place of, at the most."""
     stack: list[StackLayer] = []
     before, brought, replaced, written = lay(WITHOUT_DEVICE, {}), 0, 0, 0
     for tree in trees:
@@ -233,7 +233,7 @@ def test_no_byte_is_written_more_than_twice(trees: Trees) -> None:
         planned = plan(WITHOUT_DEVICE, tree, stack)
         stack, before = carried_out(stack, planned), after
         brought, replaced, written = brought + new, replaced + old, written + held(carried_out((), planned))
-        assert written <= brought + replaced
+        assert written <= brought + 2 * replaced
 
 
 @pytest.mark.parametrize("room", [1, 2, 3, 6])
@@ -492,13 +492,12 @@ def test_a_hidden_device_comes_back_without_being_written() -> None:
 
 
 def test_waste_counts_even_where_nothing_else_changed() -> None:
-    """Of six files that become one, what the others were is garbage, and too much of it."""
+    """Three files that become one need a third; what the others were is garbage, and too much of it."""
     first = file("usr/lib/a", "a")
-    links = [Entry(f"usr/lib/{name}", Kind.HARDLINK, 0o644, target="usr/lib/a") for name in "bcdef"]
-    alike = [file(link.path, "a") for link in links]
-    stack = carried_out((), plan(SMALL_BASE, index(first, *alike)))
+    links = [Entry(f"usr/lib/{name}", Kind.HARDLINK, 0o644, target="usr/lib/a") for name in "bc"]
+    stack = carried_out((), plan(SMALL_BASE, index(first, file("usr/lib/b", "a"), file("usr/lib/c", "a"))))
     stack = carried_out(stack, plan(SMALL_BASE, index(first, *links), stack))
-    assert [entry for layer in stack for entry in layer.entries][-6:] == [first, *links]
+    assert [entry for layer in stack for entry in layer.entries][-3:] == [first, *links]
 
 
 # --- real sizes
@@ -539,13 +538,12 @@ def test_one_daemon_edited_again_and_again_costs_itself() -> None:
     assert len(stack) == len(plan(SMALL_BASE, ceph_files.tree()).layers) + 1
 
 
-def test_twenty_edits_of_daemons_cost_themselves() -> None:
-    """And two hundred a quarter more: that is what compactions cost."""
-    assert run(DAEMONS, 20)[1] == 1
-    assert run(DAEMONS, 200)[1] <= 1.25
+def test_twenty_edits_of_daemons_cost_little_more_than_themselves() -> None:
+    """Compactions cost little more than half of what the edits do."""
+    assert run(DAEMONS, 20)[1] <= 1.6
 
 
-def test_a_long_series_is_written_less_than_one_and_a_half_times() -> None:
-    """Though every file in turn leaves the most garbage, and fills the stack with small layers."""
+def test_a_long_series_is_written_less_than_four_times() -> None:
+    """Every file in turn leaves the most garbage, and fills the stack with small layers."""
     paths = [path for path, size in ceph_files.debian_paths().items() if size]
-    assert run(paths, 200)[1] < 1.5
+    assert run(paths, 200)[1] < 4
