@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence, Set
 from cephtasks.components import Component, name_of, ranking
 from cephtasks.goal import Goal
 from cephtasks.stack import HEADER, NewLayer, Origin, Source, weight
-from cephtasks.tree import Entry, Kind, parents
+from cephtasks.tree import Entry, Kind, parents, walk_order
 
 # What is smaller is compressed in an eighth of a second, so to cut it would save less than a place in
 # the stack is worth. What is larger is cut so that some cores, and the three downloads that an engine
@@ -131,7 +131,7 @@ def _layer(goal: Goal, components: Sequence[str], entries: Sequence[Entry]) -> N
 
 def _tar_order(entry: Entry) -> tuple[bool, str]:
     """A folder just before what is in it, files before the hard links to them."""
-    return entry.kind is Kind.HARDLINK, entry.path.replace("/", "\0")
+    return entry.kind is Kind.HARDLINK, walk_order(entry.path)
 
 
 def _bytes(bundle: _Bundle) -> int:

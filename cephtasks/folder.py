@@ -31,7 +31,7 @@ def index_folder(folder: Path) -> dict[str, Entry]:
 
 
 def scan_folder(folder: Path, known: Known) -> Iterator[Scanned]:
-    """What a folder holds, in the order of `walk_order`; only files whose hash is not known are read.
+    """What a folder holds, in the order of `tree.walk_order`; only files whose hash is not known are read.
 
     Raises TreeInvalid as `index_folder` does.
     """
@@ -43,11 +43,6 @@ def scan_folder(folder: Path, known: Known) -> Iterator[Scanned]:
         yield entry, stamp
     if is_empty:
         raise TreeInvalid(f"the install tree {folder} is empty", "invoke compile, or pack --tree DIR")
-
-
-def walk_order(path: str) -> str:
-    """A key by which a folder comes just before what it holds, and names in one folder by their letters."""
-    return path.replace("/", "\0")
 
 
 def _listed(folder: Path, known: Known) -> Iterator[Scanned]:

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import IO, Any
 
 from cephtasks.errors import StateUnwritable
-from cephtasks.folder import Stamp, scan_folder, walk_order
-from cephtasks.tree import Entry
+from cephtasks.folder import Stamp, scan_folder
+from cephtasks.tree import Entry, walk_order
 
 UNREAD = "unread"  # in place of the hash of a file that was not wanted
 _HEADER = b'{"version":2}\n'

@@ -157,6 +157,11 @@ def parents(path: str) -> Sequence[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
+def walk_order(path: str) -> str:
+    """A key by which a folder comes just before what it holds, and names in one folder by their letters."""
+    return path.replace("/", "\0")
+
+
 def _entry_in_tar(path: str, member: tarfile.TarInfo, tar: tarfile.TarFile) -> Entry:
     parent, _, name = path.rpartition("/")
     if name == OPAQUE_MARKER:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cephtasks import folder
 from cephtasks.errors import StateUnwritable, TreeInvalid
 from cephtasks.index_cache import UNREAD, index_folder
+from cephtasks.tree import walk_order
 
 OLD = Path(json.__file__).parent  # a folder of Python's own, which nobody has written to for long
 PRETENDED = "f" * 64
@@ -187,7 +188,7 @@ def test_files_are_known_by_whatever_names(tmp_path_factory: pytest.TempPathFact
                 fill(tree, name)
     fill(tree, "always")
     walked = [entry.path for entry, _ in folder.scan_folder(tree, lambda _path, _stamp: "")]
-    assert walked == sorted(walked, key=folder.walk_order)
+    assert walked == sorted(walked, key=walk_order)
     later = time.time_ns() + 10_000_000_000
     with pytest.MonkeyPatch.context() as clock:
         clock.setattr("cephtasks.index_cache.time.time_ns", lambda: later)
