@@ -89,13 +89,12 @@ def check_tree(settings: Settings, places: Places, folder: Path) -> Checked:
     """Look at the files of the image that packing a tree would make; raises what `pack.gather` raises."""
     found = pack.gather(settings, places, folder)
     material = found.material
-    base = places.store.files(material.base)
-    files = goal.lay(base, found.index).files
+    files = goal.lay(found.below, found.index).files
     sources = {
         entry.sha256: material.locate(path) for path, entry in found.index.items() if entry.kind is Kind.FILE
     }
     with contents_of(places.store, material.base, sources, files) as contents:
-        looked = inspect(contents, base)
+        looked = inspect(contents, found.below)
         return _put_together(str(folder), (), looked, contents.loader, settings)
 
 

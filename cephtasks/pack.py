@@ -45,9 +45,13 @@ class Packed:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What an image is to be packed from: a tree with the repairs that it still needs, a base, a stack."""
+    """What an image is to be packed from: a tree with the repairs that it still needs, a base, a stack.
+
+    `index` is of the tree and the repairs, `below` of the base.
+    """
 
     index: Index
+    below: Index
     material: Material
     before: Previous
     repaired: Repairs
@@ -137,11 +141,9 @@ def prepare(
 ) -> Prepared:
     """Decide what packing a tree means; nothing is written but caches. Raises as `pack` does."""
     found = gather(settings, places, folder, onto, base)
-    below = found.material.base
     table = components.extend(components.CEPH, settings.components)
-    planned = plan(
-        places.store.files(below), found.index, found.before.layers, table, len(below.layers), compact
-    )
+    height = len(found.material.base.layers)
+    planned = plan(found.below, found.index, found.before.layers, table, height, compact)
     return Prepared(found.material, found.before, found.repaired, planned)
 
 
@@ -153,13 +155,14 @@ def gather(
     if base is None:
         wanted = places.engine.require_image(settings.base_image, "invoke fetch-base")
         base = intake.base(places, wanted, settings.registry, settings.layer_compression)
+    below = places.store.files(base)
     before = previous.find(settings, places, base, onto)
     if not before.repairs.files:
-        return Gathered(index, Material(folder.joinpath, base), before, before.repairs)
-    repaired = _still_needed(before.repairs, index, places.store.files(base), settings.source_dir)
+        return Gathered(index, below, Material(folder.joinpath, base), before, before.repairs)
+    repaired = _still_needed(before.repairs, index, below, settings.source_dir)
     sources = {path: settings.source_dir / source for path, source in repaired.files.items()}
     material = Material(lambda path: sources[path] if path in sources else folder / path, base)
-    return Gathered({**index, **dict(_entries(repaired, sources))}, material, before, repaired)
+    return Gathered({**index, **dict(_entries(repaired, sources))}, below, material, before, repaired)
 
 
 def append(
